@@ -20,6 +20,8 @@ pub enum EventKind {
     Reaction,
     /// A change of a conversation itself. Stored.
     Conversation,
+    /// The change of a conversation that removes the reader from it. Stored; its name is `conversation` too.
+    ConversationRemoved,
     /// The stream is open.
     Ready,
     /// All that was asked for has been replayed.
@@ -38,7 +40,7 @@ impl EventKind {
             Self::MessageUpdated => "message_updated",
             Self::MessageDeleted => "message_deleted",
             Self::Reaction => "reaction",
-            Self::Conversation => "conversation",
+            Self::Conversation | Self::ConversationRemoved => "conversation",
             Self::Ready => "ready",
             Self::CaughtUp => "caught_up",
             Self::Gap => "gap",

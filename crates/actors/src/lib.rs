@@ -1,0 +1,29 @@
+//! The actors: thin ractor shells that carry out what `godwit-core` decides, and the door to them.
+//!
+//! [`Region`] is what the edge calls. Behind it [`shard`]s activate conversations and accounts on demand,
+//! the [`hub`] knows every stream, and [`appends`] brings rows to the store. Nothing here parses a request,
+//! knows a socket, or decides what `core` can decide.
+
+mod admission;
+mod appends;
+mod calls;
+mod connection;
+mod conversation;
+#[cfg(feature = "faults")]
+mod faults;
+mod hub;
+mod metrics;
+mod node;
+mod options;
+mod region;
+mod reply;
+mod revocations;
+mod shard;
+mod stream;
+mod user;
+
+pub use calls::HistoryPage;
+pub use metrics::describe as describe_metrics;
+pub use options::Options;
+pub use region::{Region, StartError};
+pub use stream::{StreamHandle, StreamRequest};

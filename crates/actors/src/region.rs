@@ -1,0 +1,216 @@
+//! The ShardRegion: the node's door to its actors, and the supervisor of its shards.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use godwit_store::{PendingKind, Store};
+use godwit_types::{ConversationId, ShardId};
+use parking_lot::RwLock;
+use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::admission::Admission;
+use crate::appends::Appends;
+use crate::conversation::ConversationCommand;
+use crate::hub::Hub;
+use crate::metrics;
+use crate::node::Node;
+use crate::options::Options;
+use crate::revocations::Revocations;
+use crate::shard::{ShardActor, ShardMessage};
+
+/// Conversations whose fan-out is finished at once after a crash: enough to keep the store busy, few enough
+/// that the actors that do it (10 KB each) stay small beside everything else.
+const RECOVERIES_AT_ONCE: usize = 256;
+
+/// The node's door to its actors. Cheap to clone; what it can do is in [`calls`](crate::calls).
+#[derive(Clone)]
+pub struct Region {
+    pub(crate) node: Arc<Node>,
+}
+
+/// Why a node's actors could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store could not be read.
+    #[error("the store cannot be read")]
+    Store(#[from] godwit_store::Error),
+    /// An actor could not be started.
+    #[error("an actor could not be started")]
+    Spawn(#[from] SpawnErr),
+}
+
+impl Region {
+    /// Starts a node's actors over a store. Fan-outs that were under way when the last process ended are
+    /// finished beside the first requests.
+    pub async fn start(store: Arc<dyn Store>, options: Options) -> Result<Self, StartError> {
+        let revocations = Revocations::new(store.revocations().await?);
+        let (hub, seats) = Hub::start(options.clone()).await?;
+        let (region, _) = Actor::spawn(None, RegionActor, ()).await?;
+        let shards = (0..store.shards()).map(|_| RwLock::default()).collect();
+        let node = Arc::new(Node {
+            appends: Arc::new(Appends::new(Arc::clone(&store))),
+            admission: Admission::new(options.commands_max),
+            hub,
+            revocations,
+            #[cfg(feature = "faults")]
+            faults: Default::default(),
+            region,
+            shards,
+            store,
+            options,
+        });
+        for seat in seats {
+            seat.seat(&node);
+        }
+        // The region's actor ends with the node only.
+        let _ = node.region.cast(RegionMessage::Seat(Arc::clone(&node)));
+        tokio::spawn(Hub::beat_all(Arc::downgrade(&node)));
+        tokio::spawn(recover(Arc::clone(&node)));
+        Ok(Self { node })
+    }
+
+    /// Streams that are open.
+    pub fn streams(&self) -> usize {
+        self.node.hub.streams()
+    }
+
+    /// Says `bye` to all streams, takes no new commands and finishes the writes. Whether all of that was done
+    /// within the deadline.
+    pub async fn drain(&self, deadline: Duration) -> bool {
+        self.node.admission.close();
+        self.node.hub.drain();
+        tokio::time::timeout(deadline, self.node.appends.all_quiet()).await.is_ok()
+    }
+
+    /// Makes the actor of this account panic at every event from now on; none ends it. For tests.
+    #[cfg(feature = "faults")]
+    pub fn poison(&self, account: Option<godwit_types::AccountId>) {
+        self.node.faults.poison(account);
+    }
+}
+
+/// Finishes the fan-outs that the last process left under way.
+async fn recover(node: Arc<Node>) {
+    let slots = Arc::new(Semaphore::new(RECOVERIES_AT_ONCE));
+    let shards = match node.store.shards_with_pending().await {
+        Ok(shards) => shards,
+        Err(error) => {
+            tracing::error!(%error, "unfinished fan-outs cannot be read; restart once the store answers");
+            return;
+        }
+    };
+    let mut conversations = 0;
+    for shard in shards {
+        let pending = match node.store.pending(shard).await {
+            Ok(pending) => pending,
+            Err(error) => {
+                tracing::error!(%shard, %error, "unfinished fan-outs cannot be read; restart once the store answers");
+                continue;
+            }
+        };
+        for pending in pending.into_iter().filter(|pending| pending.kind == PendingKind::Fanout) {
+            let Ok(id) = ConversationId::new(&pending.id) else { continue };
+            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+            let (done, finished) = oneshot::channel();
+            node.conversation(&id, ConversationCommand::Recheck { done });
+            tokio::spawn(async move {
+                // Answered or dropped: either way the place is free for the next one.
+                let _ = finished.await;
+                drop(slot);
+            });
+            conversations += 1;
+        }
+    }
+    if conversations > 0 {
+        tracing::info!(conversations, "fan-outs that were under way are being finished");
+    }
+}
+
+pub(crate) enum RegionMessage {
+    /// The node that it works for.
+    Seat(Arc<Node>),
+    /// To a shard that does not run yet.
+    Start(ShardId, ShardMessage),
+}
+
+/// Starts shards and supervises them.
+struct RegionActor;
+
+#[derive(Default)]
+struct RegionState {
+    node: Option<Arc<Node>>,
+    shards: HashMap<ActorId, ShardId>,
+}
+
+impl Actor for RegionActor {
+    type Msg = RegionMessage;
+    type State = RegionState;
+    type Arguments = ();
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<RegionMessage>,
+        _: (),
+    ) -> Result<RegionState, ActorProcessingErr> {
+        Ok(RegionState::default())
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<RegionMessage>,
+        message: RegionMessage,
+        state: &mut RegionState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            RegionMessage::Seat(node) => state.node = Some(node),
+            RegionMessage::Start(shard, message) => {
+                let Some(node) = &state.node else { return Ok(()) };
+                let place = &node.shards[usize::from(shard.0)];
+                let running = place.read().clone();
+                let actor = match running {
+                    Some(actor) => actor,
+                    None => {
+                        let arguments = (shard, Arc::clone(node));
+                        let spawned =
+                            Actor::spawn_linked(None, ShardActor, arguments, myself.get_cell()).await?;
+                        state.shards.insert(spawned.0.get_id(), shard);
+                        spawned.0
+                    }
+                };
+                // The message first: once the shard is in the table others reach it without coming here.
+                let _ = actor.cast(message);
+                *place.write() = Some(actor);
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<RegionMessage>,
+        event: SupervisionEvent,
+        state: &mut RegionState,
+    ) -> Result<(), ActorProcessingErr> {
+        let gone = match &event {
+            SupervisionEvent::ActorTerminated(actor, ..) => actor,
+            SupervisionEvent::ActorFailed(actor, error) => {
+                metrics::failed("shard");
+                tracing::error!(%error, "a shard's actor failed and is started again");
+                actor
+            }
+            _ => return Ok(()),
+        };
+        let Some(shard) = state.shards.remove(&gone.get_id()) else { return Ok(()) };
+        let Some(node) = &state.node else { return Ok(()) };
+        *node.shards[usize::from(shard.0)].write() = None;
+        // The shard knew the streams of its accounts; the hub knows them all.
+        for stream in node.hub.all() {
+            if node.shard_of(stream.account.as_str()) == shard {
+                let _ = myself.cast(RegionMessage::Start(shard, ShardMessage::Attach(stream)));
+            }
+        }
+        Ok(())
+    }
+}
