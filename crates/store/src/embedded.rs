@@ -6,7 +6,7 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `e` | the epoch: u64 |
+//! | `e` | the epoch: u64, openings counted in the upper 48 bits, random below |
 //! | `r` kind id `0` n:u64 | a row, see `embedded/row.rs`; kind is `c` for a conversation, `i` for an inbox |
 //! | `s` kind id | a log's summary, as given |
 //! | `m` account `0` conversation | what the account holds of it, as given |

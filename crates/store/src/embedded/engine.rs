@@ -104,6 +104,11 @@ fn of_open(error: fjall::Error) -> Fault {
     }
 }
 
+/// An epoch is a count of openings and 16 random bits. A directory that was restored from a backup counts
+/// through epochs that the lost one used too; the random bits tell their rows apart, so that a cursor into
+/// the lost part leads to a gap and not to some other row.
+const EPOCH_RANDOM_BITS: u32 = u16::BITS;
+
 fn raise_epoch(database: &Database, data: &Keyspace, is_new: bool) -> Result<u64, Fault> {
     let damaged = || Fault::Damaged("the database has no epoch".to_owned());
     let last = match data.get(keys::EPOCH).map_err(of_open)? {
@@ -111,7 +116,9 @@ fn raise_epoch(database: &Database, data: &Keyspace, is_new: bool) -> Result<u64
         None if is_new => 0,
         None => return Err(damaged()),
     };
-    let epoch = last.checked_add(1).ok_or_else(damaged)?;
+    let count = (last >> EPOCH_RANDOM_BITS).checked_add(1).ok_or_else(damaged)?;
+    let random = u64::from(rand::random::<u16>());
+    let epoch = count.checked_mul(1 << EPOCH_RANDOM_BITS).ok_or_else(damaged)? | random;
     let mut batch = database.batch().durability(Some(DURABLE));
     batch.insert(data, keys::EPOCH, epoch.to_be_bytes());
     batch.commit().map_err(of_open)?;
