@@ -16,6 +16,8 @@ pub struct Options {
     pub queue: Bounds,
     /// Streams that one account may have open.
     pub streams_per_account: usize,
+    /// Members that a conversation may have.
+    pub members_max: usize,
     /// What an inbox keeps.
     pub retention: Retention,
     /// Commands that may be under way at once; beyond it a client is told to come back.

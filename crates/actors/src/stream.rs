@@ -125,9 +125,9 @@ impl Stream {
             // Without an id of its own the first one is the head: a client that is cut before its first
             // message would come back with none and lose what came between.
             let id = (!announce).then_some(head);
-            let opening = vec![sse::retry(retry_ms), sse::frame(id, EventKind::Ready, &event::data(&ready))];
+            let ready = sse::frame_with_retry(retry_ms, id, EventKind::Ready, &event::data(&ready));
             let account = self.account.clone();
-            let delivery = Delivery::granted(account, options.queue, opening, grant, announce);
+            let delivery = Delivery::granted(account, options.queue, ready, grant, announce);
             state.granted = true;
             state.delivery = Some(Box::new(delivery));
         })
@@ -180,8 +180,7 @@ impl Stream {
                 let bounds = godwit_core::delivery::Bounds { queue_bytes: 0, overflow: Default::default() };
                 Box::new(Delivery::live(self.account.clone(), bounds, position))
             });
-            delivery.control(sse::retry(retry_ms));
-            delivery.control(sse::frame(None, EventKind::Bye, &event::data(&data)));
+            delivery.control(sse::frame_with_retry(retry_ms, None, EventKind::Bye, &event::data(&data)));
         });
     }
 

@@ -1,4 +1,5 @@
 //! A whole node over the embedded store, as the edge sees it.
+#![allow(clippy::unwrap_used)]
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ impl Node {
             retry_ms: (1_000, 5_000),
             queue: Bounds { queue_bytes: 64 * 1024, overflow: Overflow::Replay },
             streams_per_account: 20,
+            members_max: 1_000,
             retention: Retention { events: 200_000, age_ms: 30 * 24 * 3_600_000 },
             commands_max: 10_000,
             idle: Duration::from_secs(30),

@@ -32,6 +32,7 @@ pub struct Conversation {
     state: Option<State>,
     summarised: u64,
     summarising: bool,
+    members_max: usize,
 }
 
 /// A row to be stored.
@@ -100,6 +101,7 @@ impl Conversation {
             state,
             summarised: log_tail.n,
             summarising: false,
+            members_max: MEMBERS_MAX,
         })
     }
 
@@ -113,6 +115,12 @@ impl Conversation {
         State::apply(&mut self.state, change, position.n, at);
         self.keys.insert(key, position.n, at);
         self.log = Log::new(position.epoch, position);
+    }
+
+    /// Takes so many members at most, and never more than [`MEMBERS_MAX`].
+    pub fn with_members_max(mut self, members_max: usize) -> Self {
+        self.members_max = members_max.min(MEMBERS_MAX);
+        self
     }
 
     /// Appends under `epoch` from now on.
@@ -171,8 +179,9 @@ impl Conversation {
                 members.push(member.clone());
             }
         }
-        if members.len() > MEMBERS_MAX {
-            return self.refuse(Problem::new(Code::TooManyMembers, format!("at most {MEMBERS_MAX} members")));
+        if members.len() > self.members_max {
+            return self
+                .refuse(Problem::new(Code::TooManyMembers, format!("at most {} members", self.members_max)));
         }
         let title = request.title.clone();
         self.append(Change::Created { kind: request.kind, by: caller.clone(), members, title }, 0, now)
@@ -230,8 +239,9 @@ impl Conversation {
         if present == Some(role) {
             return Decision::Already { n: self.last_n() };
         }
-        if present.is_none() && state.members.len() >= MEMBERS_MAX {
-            return self.refuse(Problem::new(Code::TooManyMembers, format!("at most {MEMBERS_MAX} members")));
+        if present.is_none() && state.members.len() >= self.members_max {
+            return self
+                .refuse(Problem::new(Code::TooManyMembers, format!("at most {} members", self.members_max)));
         }
         if present == Some(Role::Owner) && state.members.owners() == 1 {
             let detail = "the last owner stays one; make another member owner first, or leave";

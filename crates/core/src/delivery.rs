@@ -79,7 +79,7 @@ enum Phase {
 /// What waits, in the order in which the client gets it.
 #[derive(Debug)]
 enum Queued {
-    /// Not of the log (retry, ready, bye): never dropped.
+    /// Not of the log (ready, its gap, bye): never dropped.
     Control(Bytes),
     /// A stored event.
     Stored(Bytes, Position),
@@ -139,19 +139,11 @@ impl Delivery {
         }
     }
 
-    /// A stream that begins: `opening` (retry and ready), the gap if there is one, and if an event id was
-    /// given (`announce`), rows up to the grant's end and then `caught_up`.
-    pub fn granted(
-        account: AccountId,
-        bounds: Bounds,
-        opening: Vec<Bytes>,
-        grant: Grant,
-        announce: bool,
-    ) -> Self {
+    /// A stream that begins: `ready`, the gap if there is one, and if an event id was given (`announce`), rows
+    /// up to the grant's end and then `caught_up`.
+    pub fn granted(account: AccountId, bounds: Bounds, ready: Bytes, grant: Grant, announce: bool) -> Self {
         let mut new = Self::live(account, bounds, grant.after);
-        for bytes in opening {
-            new.control(bytes);
-        }
+        new.control(ready);
         if let Some(gap) = grant.gap {
             new.control(sse::frame(None, EventKind::Gap, &event::data(&gap)));
         }

@@ -10,26 +10,29 @@ pub const HEARTBEAT: &[u8] = b":\n\n";
 
 /// One event. `data` must hold no CR and no LF; all of ours is compact JSON, which has none.
 pub fn frame(id: Option<Cursor>, event: EventKind, data: &[u8]) -> Bytes {
+    block(None, id, event, data)
+}
+
+/// The same, and how long a client is to wait before it comes back, in milliseconds.
+pub fn frame_with_retry(retry_ms: u32, id: Option<Cursor>, event: EventKind, data: &[u8]) -> Bytes {
+    block(Some(retry_ms), id, event, data)
+}
+
+fn block(retry_ms: Option<u32>, id: Option<Cursor>, event: EventKind, data: &[u8]) -> Bytes {
     debug_assert!(!data.iter().any(|b| matches!(b, b'\n' | b'\r')), "a line break would end the data field");
     let name = event.as_str();
-    let mut out = BytesMut::with_capacity(Cursor::TEXT_BYTES_MAX + name.len() + data.len() + 24);
+    let mut out = BytesMut::with_capacity(Cursor::TEXT_BYTES_MAX + name.len() + data.len() + 44);
+    if let Some(ms) = retry_ms {
+        put(&mut out, format_args!("retry: {ms}\n"));
+    }
     if let Some(id) = id {
-        out.put_slice(b"id: ");
-        put(&mut out, format_args!("{id}"));
-        out.put_u8(b'\n');
+        put(&mut out, format_args!("id: {id}\n"));
     }
     out.put_slice(b"event: ");
     out.put_slice(name.as_bytes());
     out.put_slice(b"\ndata: ");
     out.put_slice(data);
     out.put_slice(b"\n\n");
-    out.freeze()
-}
-
-/// The field that tells a client how long to wait before it comes back.
-pub fn retry(ms: u32) -> Bytes {
-    let mut out = BytesMut::with_capacity(20);
-    put(&mut out, format_args!("retry: {ms}\n\n"));
     out.freeze()
 }
 
@@ -51,6 +54,7 @@ mod tests {
         let bytes = frame(Some(id), EventKind::Message, br#"{"seq":42}"#);
         assert_eq!(&bytes[..], b"id: 4-1187-jawi\nevent: message\ndata: {\"seq\":42}\n\n");
         assert_eq!(&frame(None, EventKind::Gap, b"{}")[..], b"event: gap\ndata: {}\n\n");
-        assert_eq!(&retry(3172)[..], b"retry: 3172\n\n");
+        let bye = frame_with_retry(3172, None, EventKind::Bye, b"{}");
+        assert_eq!(&bye[..], b"retry: 3172\nevent: bye\ndata: {}\n\n");
     }
 }

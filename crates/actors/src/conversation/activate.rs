@@ -23,7 +23,8 @@ pub(super) async fn conversation(
     let log = LogId::Conversation(id.clone());
     node.appends.quiet(&log).await;
     let summary = node.store.summary(&log).await?;
-    let mut conversation = Conversation::load(id.clone(), summary.as_deref())?;
+    let mut conversation =
+        Conversation::load(id.clone(), summary.as_deref())?.with_members_max(node.options.members_max);
     for row in rows_above(node, &log, conversation.summarised(), 1).await? {
         conversation.replay(row.position, row.at, row.key, &payload::decode(&row.payload)?);
     }

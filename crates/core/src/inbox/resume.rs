@@ -72,8 +72,8 @@ impl Inbox {
     /// The same once the row's position was read; `None` when there is no such row.
     pub fn resolve(&self, cursor: Cursor, row: Option<Position>) -> Lookup {
         // The row before the first that is held may be gone already, but nothing after it is: no gap.
-        let gone = row.is_none() && cursor.position.n + 1 == self.held_from;
-        match row.or(gone.then_some(cursor.position)) {
+        let may_be_gone = cursor.position.n + 1 == self.held_from;
+        match row.or(may_be_gone.then_some(cursor.position)) {
             Some(after) if after == cursor.position => {
                 Lookup::Known(Grant { after, upto: self.tail(), gap: None })
             }

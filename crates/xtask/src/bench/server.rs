@@ -1,0 +1,132 @@
+//! A release server of our own: random ports, a folder that goes with it, stopped by its id.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+/// A server that has not answered by then will not.
+const START_MAX: Duration = Duration::from_secs(10);
+
+/// Above the server's own limit for a drain, 30 s.
+const STOP_MAX: Duration = Duration::from_secs(40);
+
+/// Time between two looks while waiting: fine enough for a start of a few milliseconds, and
+/// coarse enough to leave the processor to the server.
+const LOOK_EVERY: Duration = Duration::from_micros(100);
+
+/// How long a start took, each from before the program was started.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StartTimes {
+    /// Until the clients' port accepted a connection.
+    pub(crate) accepts: Duration,
+    /// Until `GET /livez` on the operator's port was answered with 200.
+    pub(crate) answers: Duration,
+}
+
+/// A running `godwit dev`.
+pub(crate) struct Server {
+    child: Child,
+    /// How long it took to start.
+    pub(crate) start_times: StartTimes,
+    /// Removed when the server is.
+    _data: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts the program on an empty data directory and waits until it answers.
+    ///
+    /// # Errors
+    /// When it cannot be started, ends by itself, or does not answer within [`START_MAX`].
+    pub(crate) fn start(program: &Path) -> Result<Server> {
+        let data = tempfile::tempdir().context("cannot make a data directory")?;
+        let (listen, admin_listen) = (free_address()?, free_address()?);
+        let mut command = Command::new(program);
+        command.arg("dev").arg("--listen").arg(listen.to_string());
+        command.arg("--admin-listen").arg(admin_listen.to_string()).arg("--data-dir").arg(data.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let began = Instant::now();
+        let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
+        let nothing_yet = StartTimes { accepts: Duration::ZERO, answers: Duration::ZERO };
+        // From here on its `Drop` ends the process, whatever goes wrong below.
+        let mut server = Server { child, start_times: nothing_yet, _data: data };
+        let accepts = server.wait_until(began, || TcpStream::connect(listen).is_ok())?;
+        let answers = server.wait_until(began, || is_live(admin_listen).unwrap_or(false))?;
+        server.start_times = StartTimes { accepts, answers };
+        Ok(server)
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ends the server with SIGTERM and waits for its drain.
+    ///
+    /// # Errors
+    /// When it ends with anything but 0, or not within [`STOP_MAX`].
+    pub(crate) fn stop(mut self) -> Result<()> {
+        crate::command::run_quietly(Command::new("kill").args(["-TERM", &self.pid().to_string()]))?;
+        let began = Instant::now();
+        while began.elapsed() < STOP_MAX {
+            if let Some(status) = self.child.try_wait()? {
+                if status.success() {
+                    return Ok(());
+                }
+                bail!("the server ended with {status}");
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        bail!("the server did not end within {STOP_MAX:?}")
+    }
+
+    fn wait_until(&mut self, began: Instant, done: impl Fn() -> bool) -> Result<Duration> {
+        while began.elapsed() < START_MAX {
+            if done() {
+                return Ok(began.elapsed());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the server ended by itself: {status}");
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        bail!("the server did not answer within {START_MAX:?}")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // After `stop` the process is gone and both calls only say so.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A loopback address whose port was free a moment ago.
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    Ok(listener.local_addr()?)
+}
+
+fn is_live(admin: SocketAddr) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect(admin)?;
+    stream.set_read_timeout(Some(START_MAX))?;
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer)?;
+    Ok(&answer == b"HTTP/1.1 200")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_ends_is_an_error_and_not_a_wait() {
+        let error = Server::start(Path::new("false")).err().unwrap();
+        assert!(error.to_string().starts_with("the server ended by itself"), "{error:#}");
+    }
+}

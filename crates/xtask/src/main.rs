@@ -1,0 +1,50 @@
+//! The project's own commands, started as `cargo xtask COMMAND`.
+//!
+//! `test` runs every check that a change must pass, `bench` measures the release program,
+//! `dist` builds the program that ships. It must never become part of what ships: no other
+//! crate depends on it.
+
+mod bench;
+mod command;
+mod dist;
+mod layers;
+mod test;
+mod tools;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  test  [--list] [--only STAGE]… [--keep-going]   run every check, or the named ones
+  bench [--list] [--only NAME]…                   measure, and write docs/benchmarks.md
+  dist                                            target/dist/godwit and godwit.debug";
+
+/// What sysexits(3) calls EX_USAGE; the server's programs use the same.
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.collect();
+    let outcome = match command.as_str() {
+        "test" => test::main(&rest),
+        "bench" => bench::main(&rest),
+        "dist" if rest.is_empty() => dist::main(),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

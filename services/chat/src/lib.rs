@@ -1,0 +1,16 @@
+//! The `godwit` server: configuration, command line and the wiring of one node.
+//!
+//! This crate decides nothing about chat: it reads what the operator wrote, puts the parts
+//! together, and stops them in order. The binary (`main.rs`) only sets the allocator and calls it.
+
+pub mod banner;
+pub mod cli;
+pub mod config;
+pub mod dev;
+pub mod exit;
+pub mod listen;
+mod node;
+mod page;
+pub mod server;
+pub mod signal;
+pub mod token;

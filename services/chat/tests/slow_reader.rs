@@ -1,0 +1,187 @@
+//! Readers that do not read: what they cost, and what they get when they read again.
+#![allow(clippy::unwrap_used)] // An unwrap that fails is a test that fails.
+
+use std::time::{Duration, Instant};
+
+use godwit_testkit::client::message;
+use godwit_testkit::history::{Expected, StreamId};
+use godwit_testkit::stream::End;
+use godwit_testkit::{Client, Event, EventStream, History, Launch, Server, StreamOptions};
+use serde_json::{Value, json};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_godwit");
+
+/// What the issue asks for.
+const EVENTS: usize = 100_000;
+const STALL: Duration = Duration::from_secs(60);
+/// Of a message's text, in bytes.
+const TEXT_BYTES: usize = 200;
+/// Messages of one call.
+const BATCH: usize = 100;
+/// Calls under way at once.
+const SENDERS: usize = 4;
+
+/// What the server's memory may grow by while a reader stalls. The reader's own share is its queue, 256 KiB.
+/// The rest is the store's, and does not depend on readers: its caches and memtables, which fill up to
+/// their own bounds with the first tens of megabytes written. All events together are about 45 MB in
+/// bob's inbox, and as many in ann's: a server that kept them for the reader would be beyond it.
+const GROWTH_BYTES_MAX: u64 = 192 * 1024 * 1024;
+
+async fn send(client: &Client, conversation: &str, name: &str, count: usize, text: &str) {
+    for first in (0..count).step_by(BATCH) {
+        let items = (first..count.min(first + BATCH)).map(|i| {
+            let mut item = message(&format!("{name}-{i}"), text);
+            item["conversation_id"] = json!(conversation);
+            item
+        });
+        let outbox = json!({"messages": items.collect::<Vec<Value>>()});
+        let answer = client.post("/v1/messages", outbox).await.expect(200);
+        let all_stored = answer["results"].as_array().unwrap().iter().all(|result| result["status"] == 201);
+        assert!(all_stored, "{answer}");
+    }
+}
+
+/// Opens a live stream whose kernel buffer on our side is small, so that it stalls soon.
+async fn open_small(client: &Client) -> EventStream {
+    let options = StreamOptions { receive_buffer_bytes: Some(16 * 1024), ..Default::default() };
+    let mut stream = client.stream_with(options).await.unwrap();
+    stream.expect("ready").await;
+    stream
+}
+
+/// Takes events up to and with the first for which `last` holds, into the history.
+async fn read_until(
+    stream: &mut EventStream,
+    history: &History,
+    id: StreamId,
+    last: impl Fn(&Event) -> bool,
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    loop {
+        let event = stream.event().await;
+        history.event(id, &event.event, &event.id, &event.data);
+        let over = last(&event);
+        events.push(event);
+        if over {
+            return events;
+        }
+    }
+}
+
+fn is_message(client_id: &str) -> impl Fn(&Event) -> bool {
+    move |event| event.data["client_id"] == client_id
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_stalls_for_a_minute_costs_its_queue_and_then_gets_everything() {
+    let server = Server::start(PROGRAM);
+    let ann = server.client("ann", "phone");
+    let conversation = ann.open_direct("bob").await;
+    let mut stream = open_small(&server.client("bob", "phone")).await;
+    // Everything that is made at first use is there before the measurement.
+    send(&ann, &conversation, "warm", BATCH, &"x".repeat(TEXT_BYTES)).await;
+    stream.messages(BATCH).await;
+    let before = server.resident_bytes();
+    let peak = server.watch_memory();
+
+    let began = Instant::now();
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|sender| {
+            let (ann, conversation) = (ann.clone(), conversation.clone());
+            tokio::spawn(async move {
+                let text = "x".repeat(TEXT_BYTES);
+                send(&ann, &conversation, &format!("s{sender}"), EVENTS / SENDERS, &text).await;
+            })
+        })
+        .collect();
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    let sending = began.elapsed();
+    tokio::time::sleep(STALL.saturating_sub(sending)).await;
+    let stalled = began.elapsed();
+    send(&ann, &conversation, "last", 1, "the last").await;
+
+    let history = History::default();
+    let id = history.opened("bob", "phone", None);
+    let events = read_until(&mut stream, &history, id, is_message("last-0")).await;
+    let growth = peak.bytes().saturating_sub(before);
+    println!(
+        "{EVENTS} events sent in {sending:.1?}, stalled for {stalled:.1?}, then read in {:.1?}; memory grew \
+         from {} by at most {} MiB",
+        began.elapsed() - stalled,
+        before >> 20,
+        growth >> 20
+    );
+    assert!(growth < GROWTH_BYTES_MAX, "{growth} bytes");
+    assert_eq!(events.len(), EVENTS + 1, "every event and nothing else, no gap");
+    history.check(&Expected::default()).unwrap_or_else(|violation| panic!("{violation}"));
+}
+
+/// A server with the least queue and this policy, a reader that stalls while more is sent than queue and
+/// kernel hold (the kernel keeps up to 4 MiB for a sender), and their conversation.
+async fn overflow(policy: &str) -> (Server, Client, String, EventStream) {
+    let launch = Launch::dev(PROGRAM).env("GODWIT_STREAM__OVERFLOW", policy);
+    let server = launch.env("GODWIT_STREAM__QUEUE_BYTES", "32KiB").start();
+    let ann = server.client("ann", "phone");
+    let conversation = ann.open_direct("bob").await;
+    let stream = open_small(&server.client("bob", "phone")).await;
+    send(&ann, &conversation, "flood", 800, &"x".repeat(12_000)).await;
+    (server, ann, conversation, stream)
+}
+
+#[tokio::test]
+async fn drop_oldest_says_what_it_dropped_and_shows_the_newest() {
+    let (_server, ann, conversation, mut stream) = overflow("drop_oldest").await;
+    send(&ann, &conversation, "last", 1, "the last").await;
+    let history = History::default();
+    let id = history.opened("bob", "phone", None);
+    let events = read_until(&mut stream, &history, id, is_message("last-0")).await;
+    let gaps: Vec<_> = events.iter().filter(|event| event.event == "gap").collect();
+    assert!(!gaps.is_empty() && gaps.iter().all(|gap| gap.data["reason"] == "dropped" && gap.id.is_empty()));
+    assert!(events.iter().any(|event| event.data["client_id"] == "flood-799"), "the newest are kept");
+    history.check(&Expected::default()).unwrap_or_else(|violation| panic!("{violation}"));
+}
+
+#[tokio::test]
+async fn drop_newest_says_what_it_dropped() {
+    let (_server, ann, conversation, mut stream) = overflow("drop_newest").await;
+    let history = History::default();
+    let id = history.opened("bob", "phone", None);
+    let until_gap = read_until(&mut stream, &history, id, |event| event.event == "gap").await;
+    let gap = until_gap.last().unwrap();
+    assert_eq!((&gap.data["reason"], gap.id.as_str()), (&json!("dropped"), ""));
+    // Once the queue is empty all that comes is shown again.
+    send(&ann, &conversation, "last", 1, "the last").await;
+    read_until(&mut stream, &history, id, is_message("last-0")).await;
+    history.check(&Expected::default()).unwrap_or_else(|violation| panic!("{violation}"));
+}
+
+#[tokio::test]
+async fn disconnect_says_slow_and_a_resume_has_the_rest() {
+    let (server, _, _, mut stream) = overflow("disconnect").await;
+    let bob = server.client("bob", "phone");
+    let history = History::default();
+    let id = history.opened("bob", "phone", None);
+    let until_bye = read_until(&mut stream, &history, id, |event| event.event == "bye").await;
+    let bye = until_bye.last().unwrap();
+    assert_eq!((&bye.data["reason"], &bye.data["reconnect"]), (&json!("slow"), &json!(true)));
+    assert_eq!(stream.end().await, End::Finished);
+
+    let last = stream.last_event_id().to_owned();
+    let id = history.opened("bob", "phone", Some(&last));
+    let mut stream = bob.stream(Some(&last)).await;
+    read_until(&mut stream, &history, id, is_message("flood-799")).await;
+    history.check(&Expected::default()).unwrap_or_else(|violation| panic!("{violation}"));
+}
+
+#[tokio::test]
+async fn a_quiet_stream_has_heartbeats() {
+    let server = Server::start(PROGRAM);
+    let options = StreamOptions { query: "heartbeat_s=15".into(), ..Default::default() };
+    let mut stream = server.client("ann", "phone").stream_with(options).await.unwrap();
+    assert_eq!(stream.expect("ready").await.data["heartbeat_ms"], 15_000);
+    // 15 s ± 20 %, and as much again for a machine that is busy: at least one, and not one for each second.
+    stream.expect_silence(Duration::from_secs(36)).await;
+    assert!((1..=3).contains(&stream.comments), "{} heartbeats", stream.comments);
+}
