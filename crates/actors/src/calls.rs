@@ -13,7 +13,7 @@ use godwit_wire::api::{
     Conversation, Conversations, Devices, History, Kind, Members, Message, NewMessage, OpenConversation,
     Posted, PutDevice, PutMember, Rename, Sync, SyncEvent,
 };
-use godwit_wire::{Change, Code, Problem, payload};
+use godwit_wire::{Change, Code, ConversationRow, Problem, payload};
 use serde_json::value::RawValue;
 
 use crate::conversation::{ConversationCommand, Readable, View};
@@ -444,7 +444,10 @@ fn page_start(cursor: Option<&str>) -> Result<Option<u64>, Problem> {
 /// The message that a row holds, if it holds one.
 fn message(conversation: &ConversationId, row: &Row) -> Option<Message> {
     match payload::decode(&row.payload) {
-        Ok(Change::Message { id, sender, client_id, body, reply_to, mentions }) => Some(Message {
+        Ok(ConversationRow {
+            change: Change::Message { id, sender, client_id, body, reply_to, mentions },
+            ..
+        }) => Some(Message {
             id,
             conversation_id: conversation.clone(),
             seq: row.position.n,

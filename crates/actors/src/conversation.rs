@@ -15,7 +15,7 @@ use godwit_types::{AccountId, ConversationId, LogId, MessageId, Timestamp};
 use godwit_wire::api::{
     Members, NewMessage, OpenConversation, Posted, PutMember, Rename, SharedConversation,
 };
-use godwit_wire::{Change, Code, Problem, payload};
+use godwit_wire::{Change, Code, ConversationRow, Problem, payload};
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::oneshot;
 
@@ -81,9 +81,9 @@ pub(crate) enum ConversationCommand {
         account: AccountId,
         answer: Answer,
     },
-    /// A former owner may have left its fan-out unfinished; `done` is dropped when it is finished.
-    Recheck {
-        done: oneshot::Sender<()>,
+    /// Be there, and finish what a former owner may have left unfinished; `done` is dropped when it is.
+    Finish {
+        done: Option<oneshot::Sender<()>>,
     },
 }
 
@@ -120,7 +120,7 @@ pub(crate) struct ConversationState {
     fanout: Fanout,
     held: Held<HeldAnswer>,
     waiting: VecDeque<ConversationCommand>,
-    rechecks: Vec<oneshot::Sender<()>>,
+    finishing: Vec<oneshot::Sender<()>>,
     /// Whether this conversation is noted as under way.
     pending: bool,
     due_at: Option<Timestamp>,
@@ -146,7 +146,7 @@ impl Actor for ConversationActor {
             fanout: Fanout::new(0),
             held: Held::default(),
             waiting: VecDeque::new(),
-            rechecks: Vec::new(),
+            finishing: Vec::new(),
             pending: false,
             due_at: None,
             last_append: now,
@@ -166,6 +166,11 @@ impl Actor for ConversationActor {
         state.conversation = activate::conversation(&state.node, state.conversation.id()).await?;
         state.fanout = Fanout::new(state.conversation.tail().n);
         state.summarise(&myself, conversation::SUMMARY_ROWS);
+        // Before the first command: what a former owner began is finished by the members as they are now.
+        if activate::is_pending(&state.node, state.conversation.id()).await? {
+            state.pending = true;
+            state.recheck(&myself).await?;
+        }
         Ok(())
     }
 
@@ -214,7 +219,7 @@ impl ConversationCommand {
             | Self::Members { .. }
             | Self::Readable { .. }
             | Self::Answered { .. }
-            | Self::Recheck { .. } => false,
+            | Self::Finish { .. } => false,
         }
     }
 }
@@ -280,13 +285,9 @@ impl ConversationState {
                 self.send(myself, parcels).await?;
                 self.fanout_moved();
             }
-            ConversationCommand::Recheck { done } => {
-                self.pending = true;
-                self.rechecks.push(done);
-                if let Some(state) = self.conversation.state() {
-                    let parcels = self.fanout.recheck(&state.members, now);
-                    self.send(myself, parcels).await?;
-                }
+            // The activation has begun it already.
+            ConversationCommand::Finish { done } => {
+                self.finishing.extend(done);
                 self.fanout_moved();
             }
         }
@@ -422,9 +423,17 @@ impl ConversationState {
         Ok(())
     }
 
+    async fn recheck(&mut self, myself: &ActorRef<ConversationMessage>) -> Outcome {
+        if let Some(state) = self.conversation.state() {
+            let parcels = self.fanout.recheck(&state.members, self.node.now());
+            self.send(myself, parcels).await?;
+        }
+        Ok(())
+    }
+
     fn fanout_moved(&mut self) {
         if self.fanout.is_done() {
-            self.rechecks.clear();
+            self.finishing.clear();
             if self.conversation.is_quiet() {
                 self.conversation.all_taken();
             }
@@ -505,7 +514,9 @@ async fn repeat(
     let row = node.store.row(&log, n).await.ok().flatten();
     let row = row.ok_or_else(|| Problem::new(Code::NotConfirmed, "the first answer cannot be read now"))?;
     let LogId::Conversation(conversation_id) = log else { return Err(Problem::not_found()) };
-    let Ok(Change::Message { id, sender: first_sender, client_id, body, .. }) = payload::decode(&row.payload)
+    let Ok(ConversationRow {
+        change: Change::Message { id, sender: first_sender, client_id, body, .. }, ..
+    }) = payload::decode(&row.payload)
     else {
         return Err(Problem::new(Code::Internal, "the first answer cannot be read"));
     };

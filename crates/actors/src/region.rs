@@ -114,7 +114,7 @@ async fn recover(node: Arc<Node>) {
             let Ok(id) = ConversationId::new(&pending.id) else { continue };
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
             let (done, finished) = oneshot::channel();
-            node.conversation(&id, ConversationCommand::Recheck { done });
+            node.conversation(&id, ConversationCommand::Finish { done: Some(done) });
             tokio::spawn(async move {
                 // Answered or dropped: either way the place is free for the next one.
                 let _ = finished.await;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use godwit_types::{AccountId, ConnectionId, ConversationId, ShardId};
+use godwit_types::{AccountId, ConnectionId, ConversationId, ShardId, Timestamp};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use crate::conversation::{ConversationActor, ConversationCommand, ConversationMessage};
@@ -20,6 +20,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(500);
 /// bounds how late a stream hears of what was stored but not shown.
 const RESTART_PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(40));
 
+/// Time without a failure after which the next one counts as the first.
+const FAILURES_FORGOTTEN_MS: u64 = 10_000;
+
 pub(crate) enum ShardMessage {
     Conversation(ConversationId, ConversationCommand),
     User(AccountId, UserCommand),
@@ -29,8 +32,8 @@ pub(crate) enum ShardMessage {
     Detach(AccountId, ConnectionId),
     /// An actor has nothing to do; `received` is how many commands it has had.
     Passivate(EntityId, u64),
-    /// An actor failed a moment ago, and its account has streams.
-    Restart(AccountId),
+    /// An actor failed a moment ago, and has something to go on with.
+    Restart(EntityId),
     Tick,
 }
 
@@ -51,8 +54,13 @@ pub(crate) struct ShardState {
     by_actor: HashMap<ActorId, EntityId>,
     /// Streams by account: what is left of an account whose actor is passivated.
     streams: HashMap<AccountId, Vec<Arc<Stream>>>,
-    failures: HashMap<AccountId, u32>,
+    failures: HashMap<EntityId, Failures>,
     ticking: bool,
+}
+
+struct Failures {
+    count: u32,
+    last: Timestamp,
 }
 
 struct Entity<M> {
@@ -99,10 +107,13 @@ impl Actor for ShardActor {
                 state.passivate(id, received);
                 Ok(())
             }
-            ShardMessage::Restart(account) => match state.streams.contains_key(&account) {
+            ShardMessage::Restart(EntityId::User(account)) => match state.streams.contains_key(&account) {
                 true => state.user(&myself, &account).await.map(|_| ()),
                 false => Ok(()),
             },
+            ShardMessage::Restart(EntityId::Conversation(id)) => {
+                state.send_conversation(&myself, id, ConversationCommand::Finish { done: None }).await
+            }
             ShardMessage::Tick => {
                 state.tick(&myself);
                 Ok(())
@@ -121,12 +132,8 @@ impl Actor for ShardActor {
                 state.forget(actor.get_id());
             }
             SupervisionEvent::ActorFailed(actor, error) => {
-                let entity = state.forget(actor.get_id());
-                tracing::error!(shard = %state.shard, ?entity, %error, "an actor failed; it is started again when it is needed");
-                match entity {
-                    Some(EntityId::User(account)) => state.user_failed(&myself, account),
-                    Some(EntityId::Conversation(_)) => metrics::failed("conversation"),
-                    None => {}
+                if let Some(entity) = state.forget(actor.get_id()) {
+                    state.failed(&myself, entity, &error);
                 }
             }
             _ => {}
@@ -249,14 +256,23 @@ impl ShardState {
         Some(entity)
     }
 
-    fn user_failed(&mut self, myself: &ActorRef<ShardMessage>, account: AccountId) {
-        metrics::failed("user");
-        if self.streams.contains_key(&account) {
-            let failures = self.failures.entry(account.clone()).or_default();
-            let pause = (RESTART_PAUSE.0 * (1 << (*failures).min(4))).min(RESTART_PAUSE.1);
-            *failures += 1;
-            myself.send_after(pause, move || ShardMessage::Restart(account));
+    /// An actor failed: it is started again in a moment if there is something to go on with, a fan-out or a
+    /// stream, and else when it is needed.
+    fn failed(&mut self, myself: &ActorRef<ShardMessage>, entity: EntityId, error: &ActorProcessingErr) {
+        metrics::failed(match entity {
+            EntityId::Conversation(_) => "conversation",
+            EntityId::User(_) => "user",
+        });
+        let now = self.node.now();
+        let failures = self.failures.entry(entity.clone()).or_insert(Failures { count: 0, last: now });
+        failures.count += 1;
+        failures.last = now;
+        // One that fails again and again is said less and less often.
+        if failures.count.is_power_of_two() {
+            tracing::error!(shard = %self.shard, ?entity, times = failures.count, %error, "an actor failed");
         }
+        let pause = (RESTART_PAUSE.0 * (1 << failures.count.min(8))).min(RESTART_PAUSE.1);
+        myself.send_after(pause, move || ShardMessage::Restart(entity));
     }
 
     fn keep_ticking(&mut self, myself: &ActorRef<ShardMessage>) {
@@ -274,7 +290,8 @@ impl ShardState {
         for entity in self.users.values() {
             let _ = entity.actor.cast(UserMessage::Tick);
         }
-        self.failures.clear();
+        let now = self.node.now();
+        self.failures.retain(|_, failures| now.ms_since(failures.last) < FAILURES_FORGOTTEN_MS);
         if !self.by_actor.is_empty() {
             self.keep_ticking(myself);
         }

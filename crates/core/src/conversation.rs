@@ -4,14 +4,14 @@
 //! which it will be. So an answer may rest on rows that are not committed yet: every [`Decision`] says on
 //! which one, and whoever carries it out holds the answer back until then.
 
+mod events;
 mod members;
 mod state;
 
 use bytes::Bytes;
 use godwit_types::{AccountId, ConversationId, MessageId, Position, Timestamp};
 use godwit_wire::api::{Kind, NewMessage, OpenConversation, Role};
-use godwit_wire::event::{self, ConversationChange, ConversationData, MessageData};
-use godwit_wire::{Change, Code, EventKind, InboxEvent, Problem, payload};
+use godwit_wire::{Change, Code, ConversationRow, Problem, payload};
 
 pub use members::{MEMBERS_MAX, Members, Period};
 pub use state::State;
@@ -44,7 +44,7 @@ pub struct NewRow {
     pub at: Timestamp,
     /// Its key, 0 for none.
     pub key: u64,
-    /// What it says: a [`Change`].
+    /// What it says: a [`ConversationRow`].
     pub payload: Bytes,
 }
 
@@ -259,6 +259,12 @@ impl Conversation {
         match checked {
             Err(problem) => self.refuse(problem),
             Ok(state) if !state.members.contains(account) => Decision::Already { n: self.last_n() },
+            // Who has left is remembered until the last event has arrived; an inbox that fails must not make
+            // that grow for ever.
+            Ok(state) if state.members.former() >= MEMBERS_MAX => self.refuse(Problem::new(
+                Code::Overloaded,
+                "earlier removals have not reached everyone yet; come back in a moment",
+            )),
             Ok(_) => {
                 self.append(Change::MemberRemoved { by: caller.clone(), account: account.clone() }, 0, now)
             }
@@ -270,9 +276,9 @@ impl Conversation {
         self.log.confirm(n).into_iter().map(|(_, row)| row).collect()
     }
 
-    /// The event that row `n` is to its members, from its change. `None` before anything was opened.
-    pub fn event(&self, change: &Change, n: u64, at: Timestamp) -> Option<EventRow> {
-        self.state.as_ref().map(|state| event_row(&self.id, state, change, n, at))
+    /// The event that row `n` is to its members.
+    pub fn event(&self, row: &ConversationRow, n: u64, at: Timestamp) -> EventRow {
+        events::event_row(&self.id, row, n, at)
     }
 
     /// A summary of what is committed, if one is due: `every` rows after the last one, and nothing under way.
@@ -335,68 +341,13 @@ impl Conversation {
         let Some(state) = &self.state else {
             return self.refuse(Problem::not_found()); // only `Created` is appended to an empty log
         };
-        let row = event_row(&self.id, state, &change, n, at);
-        match self.log.append(row) {
-            Some(place) => Decision::Append(NewRow { place, at, key, payload: payload::encode(&change) }),
+        let told = events::told(&self.id, state, &change, n, at);
+        let row = ConversationRow { change, told };
+        match self.log.append(events::event_row(&self.id, &row, n, at)) {
+            Some(place) => Decision::Append(NewRow { place, at, key, payload: payload::encode(&row) }),
             None => Decision::Wait,
         }
     }
-}
-
-/// What a change is to the members: one event for all, and for who is removed another one.
-fn event_row(id: &ConversationId, state: &State, change: &Change, n: u64, at: Timestamp) -> EventRow {
-    let conversation = |what, by: &AccountId, account: Option<&AccountId>| {
-        let shared = state.shared(id, n);
-        let data = ConversationData {
-            conversation_id: id,
-            seq: n,
-            change: what,
-            account,
-            by,
-            conversation: shared,
-            at,
-        };
-        let kind = match what {
-            ConversationChange::Removed => EventKind::ConversationRemoved,
-            _ => EventKind::Conversation,
-        };
-        encode(id, n, kind, by, event::data(&data))
-    };
-    let (payload, special) = match change {
-        Change::Message { id: message, sender, client_id, body, reply_to, mentions } => {
-            let body: Result<&serde_json::value::RawValue, _> = serde_json::from_str(body);
-            let body = body.unwrap_or(serde_json::value::RawValue::NULL); // it was JSON when it was taken
-            let data = MessageData {
-                conversation_id: id,
-                seq: n,
-                id: *message,
-                sender,
-                client_id: client_id.as_str(),
-                body,
-                reply_to: *reply_to,
-                mentions,
-                sent_at: at,
-            };
-            (encode(id, n, EventKind::Message, sender, event::data(&data)), None)
-        }
-        Change::Created { by, .. } => (conversation(ConversationChange::Created, by, None), None),
-        Change::Titled { by, .. } => (conversation(ConversationChange::Updated, by, None), None),
-        Change::MemberPut { by, account, .. } => {
-            // Former periods count: a row may be read again after the member has left.
-            let joined = state.members.periods(account).iter().any(|period| period.joined_n == n);
-            let what = if joined { ConversationChange::MemberAdded } else { ConversationChange::Updated };
-            (conversation(what, by, Some(account)), None)
-        }
-        Change::MemberRemoved { by, account } => {
-            let own = conversation(ConversationChange::Removed, by, Some(account));
-            (conversation(ConversationChange::MemberRemoved, by, Some(account)), Some((account.clone(), own)))
-        }
-    };
-    EventRow { n, payload, special }
-}
-
-fn encode(id: &ConversationId, seq: u64, kind: EventKind, by: &AccountId, data: Vec<u8>) -> Bytes {
-    InboxEvent { kind, conversation: id.clone(), seq, by: by.clone(), data: data.into() }.encode()
 }
 
 #[cfg(test)]

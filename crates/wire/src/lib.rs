@@ -12,5 +12,5 @@ pub mod problem;
 pub mod sse;
 
 pub use event::{ByeReason, EventKind, GapReason};
-pub use payload::{Change, InboxEvent, PayloadError};
+pub use payload::{Change, ConversationRow, InboxEvent, PayloadError, Told};
 pub use problem::{Code, FieldError, Problem};

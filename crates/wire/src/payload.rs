@@ -75,6 +75,25 @@ pub enum Change {
     },
 }
 
+/// A row of a conversation as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConversationRow {
+    /// What happened.
+    pub change: Change,
+    /// What the members are told of it, for what cannot be told from the change alone: the conversation as it
+    /// was then. A message says everything itself.
+    pub told: Option<Told>,
+}
+
+/// Encoded [`InboxEvent`]s.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// For the members.
+    pub all: Vec<u8>,
+    /// For the one that the change removes.
+    pub removed: Option<(AccountId, Vec<u8>)>,
+}
+
 /// Version byte and postcard.
 pub fn encode(value: &impl Serialize) -> Bytes {
     // Writing to memory does not fail, and no value of ours has a length that postcard cannot know.

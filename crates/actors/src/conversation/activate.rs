@@ -3,9 +3,9 @@
 use godwit_core::Conversation;
 use godwit_core::fanout::{EventRow, Parcel};
 use godwit_core::recover::{self, RowHead, TAIL_ROWS};
-use godwit_store::{Limit, Row};
+use godwit_store::{Limit, PendingKind, Row};
 use godwit_types::{ConversationId, LogId};
-use godwit_wire::payload;
+use godwit_wire::{ConversationRow, payload};
 use ractor::ActorProcessingErr;
 
 use crate::node::Node;
@@ -26,10 +26,17 @@ pub(super) async fn conversation(
     let mut conversation =
         Conversation::load(id.clone(), summary.as_deref())?.with_members_max(node.options.members_max);
     for row in rows_above(node, &log, conversation.summarised(), 1).await? {
-        conversation.replay(row.position, row.at, row.key, &payload::decode(&row.payload)?);
+        let ConversationRow { change, .. } = payload::decode(&row.payload)?;
+        conversation.replay(row.position, row.at, row.key, &change);
     }
     conversation.own(node.store.epoch());
     Ok(conversation)
+}
+
+/// Whether a former owner has left this conversation's fan-out under way.
+pub(super) async fn is_pending(node: &Node, id: &ConversationId) -> Result<bool, ActorProcessingErr> {
+    let pending = node.store.pending(node.shard_of(id.as_str())).await?;
+    Ok(pending.iter().any(|pending| pending.kind == PendingKind::Fanout && pending.id == id.as_str()))
 }
 
 /// The committed rows above `summarised`, in order.
@@ -77,7 +84,7 @@ pub(super) async fn event_rows(
         };
         after = last.position.n;
         for row in &page {
-            events.extend(conversation.event(&payload::decode(&row.payload)?, row.position.n, row.at));
+            events.push(conversation.event(&payload::decode(&row.payload)?, row.position.n, row.at));
         }
     }
     Ok(events)

@@ -109,6 +109,11 @@ impl Members {
         !self.former.is_empty()
     }
 
+    /// How many periods are over and not yet forgotten.
+    pub fn former(&self) -> usize {
+        self.former.len()
+    }
+
     /// All accounts that may still have to get something, present and former.
     pub fn everyone(&self) -> impl Iterator<Item = &AccountId> {
         self.order.values().chain(self.former.iter().map(|(account, _)| account))

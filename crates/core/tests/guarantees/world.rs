@@ -9,7 +9,7 @@ use godwit_core::log::WINDOW_MAX;
 use godwit_core::{Conversation, Fanout};
 use godwit_types::{AccountId, ClientId, ConversationId, Timestamp};
 use godwit_wire::api::{Kind, NewMessage, OpenConversation};
-use godwit_wire::{Change, EventKind, InboxEvent, payload};
+use godwit_wire::{Change, ConversationRow, EventKind, InboxEvent, payload};
 use serde_json::value::RawValue;
 
 use crate::seat::{Post, Seat};
@@ -166,8 +166,8 @@ impl World {
     /// What is no longer in memory, out of the log.
     fn read(&self, parcel: &Parcel) -> Vec<EventRow> {
         let event = |(n, row): (&u64, &NewRow)| {
-            let change: Change = payload::decode(&row.payload).unwrap();
-            self.conversation.event(&change, *n, row.at).unwrap()
+            let read: ConversationRow = payload::decode(&row.payload).unwrap();
+            self.conversation.event(&read, *n, row.at)
         };
         self.rows.range(parcel.from..=parcel.to).map(event).collect()
     }
@@ -213,7 +213,7 @@ impl World {
         self.conversation = Conversation::load(self.id.clone(), summary.as_deref()).unwrap();
         let above = self.conversation.summarised();
         for row in self.rows.values().filter(|row| row.place.position.n > above) {
-            let change = payload::decode(&row.payload).unwrap();
+            let change = payload::decode::<ConversationRow>(&row.payload).unwrap().change;
             self.conversation.replay(row.place.position, row.at, row.key, &change);
         }
         self.epoch += 1;
@@ -300,7 +300,7 @@ impl World {
         let mut present = BTreeSet::new();
         for (n, row) in &self.rows {
             let mut gone = None;
-            match payload::decode(&row.payload).unwrap() {
+            match payload::decode::<ConversationRow>(&row.payload).unwrap().change {
                 Change::Created { members, .. } => present.extend(members),
                 Change::MemberPut { account, .. } => _ = present.insert(account),
                 Change::MemberRemoved { account, .. } => gone = Some(account),

@@ -63,7 +63,7 @@ proptest! {
         for summary in std::iter::once(None).chain(summaries.iter().map(Some)) {
             let mut back = Conversation::load(group.id().clone(), summary.map(|s| &s[..])).unwrap();
             for row in rows.iter().filter(|row| row.place.position.n > back.summarised()).cloned().collect::<Vec<_>>() {
-                let change = payload::decode(&row.payload).unwrap();
+                let change = payload::decode::<ConversationRow>(&row.payload).unwrap().change;
                 back.replay(row.place.position, row.at, row.key, &change);
             }
             prop_assert_eq!(back.state(), group.state());
@@ -82,7 +82,7 @@ proptest! {
         let mut present: std::collections::BTreeSet<_> = ["ann", "bob", "cat"].map(account).into();
         for row in rows {
             let (mut expected, n) = (present.clone(), row.place.position.n);
-            match payload::decode(&row.payload).unwrap() {
+            match payload::decode::<ConversationRow>(&row.payload).unwrap().change {
                 Change::MemberPut { account, .. } => { expected.insert(account); present = expected.clone(); }
                 Change::MemberRemoved { account, .. } => { present.remove(&account); }
                 _ => {}
