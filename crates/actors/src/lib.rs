@@ -1,7 +1,7 @@
 //! The actors: thin ractor shells that carry out what `godwit-core` decides, and the door to them.
 //!
-//! [`Region`] is what the edge calls. Behind it [`shard`]s activate conversations and accounts on demand,
-//! the [`hub`] knows every stream, and [`appends`] brings rows to the store. Nothing here parses a request,
+//! [`Region`] is what the edge calls. Behind it shards activate conversations and accounts on demand,
+//! the hub knows every stream, and appends bring rows to the store. Nothing here parses a request,
 //! knows a socket, or decides what `core` can decide.
 
 mod admission;

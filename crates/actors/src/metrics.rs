@@ -9,7 +9,7 @@ const APPENDED: &str = "godwit_store_mutations_total";
 const MESSAGES: &str = "godwit_messages_total";
 const EVENTS_STREAMED: &str = "godwit_stream_events_total";
 const STREAMS: &str = "godwit_streams";
-const STREAMS_ENDED: &str = "godwit_streams_ended_total";
+const STREAM_BYES: &str = "godwit_stream_byes_total";
 const REPLAYS: &str = "godwit_stream_replays_total";
 const HEARTBEATS: &str = "godwit_stream_heartbeats_total";
 
@@ -22,7 +22,7 @@ pub fn describe() {
     describe_counter!(MESSAGES, Unit::Count, "Messages, by outcome: stored, or a repeat of a stored one");
     describe_counter!(EVENTS_STREAMED, Unit::Count, "Live events put before streams");
     describe_gauge!(STREAMS, Unit::Count, "Streams that are open");
-    describe_counter!(STREAMS_ENDED, Unit::Count, "Streams that the server ended, by reason");
+    describe_counter!(STREAM_BYES, Unit::Count, "Streams to which the server said bye, by reason");
     describe_counter!(REPLAYS, Unit::Count, "Times that a stream began to read from the store");
     describe_counter!(HEARTBEATS, Unit::Count, "Heartbeats written");
 }
@@ -56,8 +56,8 @@ pub(crate) fn streams(open: usize) {
     gauge!(STREAMS).set(open as f64);
 }
 
-pub(crate) fn stream_ended(reason: &'static str) {
-    counter!(STREAMS_ENDED, "reason" => reason).increment(1);
+pub(crate) fn stream_bye(reason: &'static str) {
+    counter!(STREAM_BYES, "reason" => reason).increment(1);
 }
 
 pub(crate) fn replay() {

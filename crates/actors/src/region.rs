@@ -24,7 +24,7 @@ use crate::shard::{ShardActor, ShardMessage};
 /// that the actors that do it (10 KB each) stay small beside everything else.
 const RECOVERIES_AT_ONCE: usize = 256;
 
-/// The node's door to its actors. Cheap to clone; what it can do is in [`calls`](crate::calls).
+/// The node's door to its actors. Cheap to clone. Its calls are those of the client API.
 #[derive(Clone)]
 pub struct Region {
     pub(crate) node: Arc<Node>,

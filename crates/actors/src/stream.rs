@@ -171,7 +171,7 @@ impl Stream {
                 return;
             }
             state.ended = true;
-            metrics::stream_ended(reason.as_str());
+            metrics::stream_bye(reason.as_str());
             let reconnect = reason.reconnect();
             let retry_ms = if reconnect { retry_ms } else { RETRY_NEVER_MS };
             let data = ByeData { reason, reconnect, retry_ms: reconnect.then_some(retry_ms) };

@@ -20,7 +20,8 @@ pub(crate) struct Secret(Vec<u8>);
 impl Secret {
     /// The file's text without its line end.
     pub(crate) fn read(file: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         Ok(Self(text.trim_end().as_bytes().to_vec()))
     }
 

@@ -1,8 +1,8 @@
 //! What the client says to the program that started it.
 //!
 //! A line when the part that counts begins, `{"at":"begin"}`, one when it ends, `{"at":"end"}`, and one
-//! with the result, `{"at":"result",…}`. At the first two the caller may look at this process and at
-//! the server's.
+//! with the result, `{"at":"result",…}`. At each the caller may look at this process and at the
+//! server's: the client lives until its standard input is closed.
 
 use std::io::{Read as _, Write as _};
 

@@ -14,12 +14,21 @@ pub(crate) struct Chunks {
 #[derive(Debug, Clone, Copy)]
 enum At {
     /// In a line with a size, of which this much is known.
-    Size { size: u32, digits: u32 },
+    Size {
+        size: u32,
+        digits: u32,
+    },
     /// In the line break behind a size.
-    SizeEnd { size: u32 },
+    SizeEnd {
+        size: u32,
+    },
     /// So many bytes of the chunk are to come, then its line break of two bytes.
-    Data { left: u32 },
-    DataEnd { left: u32 },
+    Data {
+        left: u32,
+    },
+    DataEnd {
+        left: u32,
+    },
 }
 
 impl Default for At {

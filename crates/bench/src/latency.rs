@@ -55,6 +55,9 @@ struct Plan {
     warm_up: Duration,
 }
 
+/// A connection's sending half, and what is sent on it.
+type Writer = (OwnedWriteHalf, Posting);
+
 /// What one task saw.
 struct Seen {
     latency_us: Histogram<u64>,
@@ -101,10 +104,7 @@ pub(crate) async fn run(target: &Target, load: &Load) -> Result<()> {
 
 /// Sends each message at its time, from a thread of its own: a timer of the runtime is good to a
 /// millisecond only, and would wait for whatever task is running. Gives how late they went out.
-fn send(
-    plan: &Plan,
-    mut writers: Vec<(OwnedWriteHalf, Posting)>,
-) -> Result<(Histogram<u64>, Vec<(OwnedWriteHalf, Posting)>)> {
+fn send(plan: &Plan, mut writers: Vec<Writer>) -> Result<(Histogram<u64>, Vec<Writer>)> {
     let mut late_us = histogram();
     for (number, &time) in plan.times.iter().enumerate() {
         std::thread::sleep((plan.began + time).saturating_duration_since(Instant::now()));

@@ -71,6 +71,7 @@ fn main() -> Result<()> {
             Measurement::Messages(load) => messages::run(&target, &load).await,
             Measurement::Latency(load) => latency::run(&target, &load).await,
             Measurement::Streams(load) => streams::run(&target, &load).await,
-        }
+        }?;
+        caller::until_dismissed().await
     })
 }

@@ -91,7 +91,11 @@ fn postings(pairs: &[Pair], load: &Load, connection: usize) -> Vec<Posting> {
     .collect()
 }
 
-async fn send(mut connection: Connection, mut postings: Vec<Posting>, window: Window) -> Result<Acknowledged> {
+async fn send(
+    mut connection: Connection,
+    mut postings: Vec<Posting>,
+    window: Window,
+) -> Result<Acknowledged> {
     ensure!(!postings.is_empty(), "there are more connections than accounts");
     let mut acknowledged = Acknowledged::default();
     for round in 0.. {
@@ -146,7 +150,8 @@ mod tests {
         let pair = || Pair { tokens: ["a".to_owned(), "b".to_owned()], conversation: "c".to_owned() };
         let load = Load { connections: 3, pairs: 5, batch: 2, warm_up_s: 0, seconds: 0 };
         let pairs: Vec<Pair> = (0..load.pairs).map(|_| pair()).collect();
-        let accounts: Vec<usize> = (0..3).map(|connection| postings(&pairs, &load, connection).len()).collect();
+        let accounts: Vec<usize> =
+            (0..3).map(|connection| postings(&pairs, &load, connection).len()).collect();
         assert_eq!(accounts, [4, 3, 3]);
         assert_eq!(postings(&pairs, &load, 0)[0].messages(), 2);
     }

@@ -54,6 +54,7 @@ pub fn router(operator: Operator) -> Router {
     let operator = Arc::new(operator);
     Router::new()
         .merge(admin(&operator))
+        .route("/", get(index))
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
@@ -83,6 +84,16 @@ async fn admit(State(operator): State<Arc<Operator>>, request: Request, next: Ne
         return problem(&Problem::new(Code::TokenInvalid, "it is not the operator's token"));
     }
     next.run(request).await
+}
+
+/// For a person who opens the port in a browser.
+async fn index() -> Response {
+    const TEXT: &str = "godwit, the operator's port\n\n\
+        /livez               whether the process lives\n\
+        /readyz              whether it should get traffic, and if not, why\n\
+        /metrics             Prometheus metrics\n\
+        /admin/profile/heap  what 10 s allocate and still hold, for jeprof (bearer token if one is configured)\n";
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], TEXT).into_response()
 }
 
 async fn livez() -> Response {

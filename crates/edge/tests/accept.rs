@@ -1,6 +1,8 @@
 //! The accept loop, from outside: raw sockets on a random port against a router and a source of frames that
 //! belong to the test.
 
+#![allow(clippy::unwrap_used, reason = "clippy exempts test functions, not what they call")]
+
 #[path = "accept/drain.rs"]
 mod drain;
 #[path = "accept/heads.rs"]

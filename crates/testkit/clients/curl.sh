@@ -54,6 +54,17 @@ await() {
   fail "waited in vain for $count × '$pattern'"
 }
 
+# Waits until bob's inbox has a text: an answer to a message does not wait for that.
+await_inbox() {
+  local tries
+  for ((tries = 0; tries < 300; tries++)); do
+    curl -fsS --max-time 30 -o "$dir/inbox" -H "Authorization: Bearer $bob_token" "$GODWIT_URL/v1/sync"
+    grep -qF -- "\"$1\"" "$dir/inbox" && return
+    sleep 0.1
+  done
+  fail "bob's inbox never had '$1'"
+}
+
 texts() { sed -n 's/^data:.*"text":"\(message [0-9]*\)".*$/\1/p' "$1"; }
 expect() { seq -f 'message %g' "$1" "$2"; }
 
@@ -76,6 +87,7 @@ echo "ok   curl receives: 6 messages, live, in order"
 fourth=$(awk '/^id: / { id = $2 } /"message 4"/ { print id; exit }' "$dir/first.sse")
 [ -n "$fourth" ] || fail "no id at message 4"
 send 7 10
+await_inbox 'message 10'
 open_stream "$dir/second.sse" -H "Last-Event-ID: $fourth"
 await "$dir/second.sse" '^event: caught_up' 1
 send 11 12

@@ -41,6 +41,14 @@ class Account:
             body = {"client_id": str(uuid.uuid4()), "body": {"type": "text", "text": f"message {n}"}}
             self.post(f"/v1/conversations/{conversation}/messages", body)
 
+    def await_events(self, since: str, count: int) -> None:
+        """Waits until the inbox has `count` events after `since`: an answer to a message does not wait for that."""
+        while True:
+            answer = self.http.get("/v1/sync", params={"since": since}, headers=self.headers)
+            answer.raise_for_status()
+            if len(answer.json()["events"]) >= count:
+                return
+
     def stream(self, last_event_id: str = ""):
         """Opens the account's stream, as a context."""
         resume = {"Last-Event-ID": last_event_id} if last_event_id else {}
@@ -86,6 +94,7 @@ def main() -> None:
         print(f"ok   httpx-sse receives: {len(live)} messages, live, in order")
 
         alice.send(conversation, 11, 20)
+        bob.await_events(live_ids[-1], 14)
         with bob.stream(last_event_id=live_ids[-1]) as stream:
             events = dispatched(stream)
             replayed, replayed_ids = take(events, 14)

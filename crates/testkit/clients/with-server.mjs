@@ -14,9 +14,10 @@ if (!command) {
 
 const server = await Server.start();
 const client = spawn(command, args, { env: { ...process.env, GODWIT_URL: server.url }, stdio: "inherit" });
-const [code] = await once(client, "exit");
+const [code, signal] = await once(client, "exit");
+if (signal) console.log(`FAIL ${command} was ended by ${signal}`);
 const drained = await server.terminate();
 const complaints = server.complaints();
 if (drained !== 0) console.log(`FAIL the server ended with ${drained} after SIGTERM`);
 if (complaints.length > 0) console.log(`FAIL the server logged:\n${complaints.join("\n")}`);
-process.exit(code || drained || complaints.length ? 1 : 0);
+process.exit(code || signal || drained || complaints.length ? 1 : 0);

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::Location;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -12,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::answer::Answer;
 use crate::client::encoded;
-use crate::connection::Connection;
+use crate::connection::{Connection, SILENCE_MAX};
 use crate::sse::{Frame, Item, Parser};
 
 /// How to open a stream.
@@ -133,29 +134,35 @@ impl EventStream {
                 Ok(true) => self.parser.feed(&bytes).expect("an event within its bound"),
                 Ok(false) => return Err(End::Finished),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-                    panic!("no byte for {:?}, not even a heartbeat", crate::connection::SILENCE_MAX)
+                    panic!("no byte for {:?}, not even a heartbeat", SILENCE_MAX)
                 }
                 Err(_) => return Err(End::Broken),
             }
         }
     }
 
-    /// The next event, which must be there. Panics when the stream ends.
+    /// The next event, which must be there. Panics when the stream ends, or has nothing but heartbeats.
     #[track_caller]
     pub fn event(&mut self) -> impl Future<Output = Event> {
-        let caller = std::panic::Location::caller();
-        async move { self.next().await.unwrap_or_else(|end| panic!("{caller}: the stream ended: {end:?}")) }
+        let caller = Location::caller();
+        async move {
+            match timeout(SILENCE_MAX, self.next()).await {
+                Ok(Ok(event)) => event,
+                Ok(Err(end)) => panic!("{caller}: the stream ended: {end:?}"),
+                Err(_) => panic!("{caller}: no event within {SILENCE_MAX:?}"),
+            }
+        }
     }
 
     /// The next event, which must be of this name. Panics on any other.
     #[track_caller]
     pub fn expect(&mut self, name: &str) -> impl Future<Output = Event> {
-        let caller = std::panic::Location::caller();
+        let caller = Location::caller();
+        let event = self.event();
         async move {
-            match self.next().await {
-                Ok(event) if event.event == name => event,
-                other => panic!("{caller}: expected {name}, got {other:?}"),
-            }
+            let event = event.await;
+            assert!(event.event == name, "{caller}: expected {name}, got {event:?}");
+            event
         }
     }
 

@@ -3,13 +3,17 @@
 //! A measurement is a module with one function: it gets the program, starts the servers that
 //! it needs, and returns rows of the table. No number in the document comes from anywhere else.
 
+mod client;
 mod environment;
 mod idle;
+mod latency;
+mod messages;
 mod process;
 mod report;
 mod server;
 mod size;
 mod startup;
+mod streams;
 
 use std::path::PathBuf;
 
@@ -22,6 +26,8 @@ use report::Row;
 pub(crate) struct Bench {
     /// The stripped release program.
     pub(crate) program: PathBuf,
+    /// The clients, `godwit-bench`.
+    pub(crate) client: PathBuf,
 }
 
 struct Measurement {
@@ -33,6 +39,9 @@ const MEASUREMENTS: &[Measurement] = &[
     Measurement { name: "size", run: size::measure },
     Measurement { name: "startup", run: startup::measure },
     Measurement { name: "idle", run: idle::measure },
+    Measurement { name: "messages", run: messages::measure },
+    Measurement { name: "latency", run: latency::measure },
+    Measurement { name: "streams", run: streams::measure },
 ];
 
 /// Runs the measurements that the arguments name, or all.
@@ -54,7 +63,7 @@ pub(crate) fn main(arguments: &[String]) -> Result<()> {
             other => bail!("unknown argument {other:?}"),
         }
     }
-    let bench = Bench { program: dist::build()?.program };
+    let bench = Bench { program: dist::build()?.program, client: client::build()? };
     let mut rows = Vec::new();
     for measurement in MEASUREMENTS {
         if only.is_empty() || only.contains(&measurement.name) {

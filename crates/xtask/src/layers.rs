@@ -36,6 +36,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     // Speaks to a server as a client does, so it knows what a client knows.
     ("godwit-testkit", &["godwit-types", "godwit-wire"]),
+    // As the testkit, and leaner: what it links runs beside the server that it measures.
+    ("godwit-bench", &[]),
     ("xtask", &[]),
 ];
 

@@ -96,7 +96,8 @@ fn report(run: &Run, conversations: Vec<(String, Vec<String>)>) {
     let stored = run.stored_unanswered.load(Ordering::Relaxed);
     println!(
         "{KILLS} kills: {} acknowledged messages checked in {} inbox places, {} events on {} streams, \
-         {} of them resumed; {repeated} attempts repeated, {stored} of which had been stored",
+         {} of them resumed; {repeated} requests repeated; {stored} messages \
+         were there when they were sent again",
         checked.messages, checked.deliveries, checked.events, checked.streams, checked.resumes
     );
     assert!(checked.messages > 100 * KILLS, "too few messages to mean anything: {checked:?}");

@@ -18,8 +18,8 @@ const STALL: Duration = Duration::from_secs(60);
 const TEXT_BYTES: usize = 200;
 /// Messages of one call.
 const BATCH: usize = 100;
-/// Calls under way at once.
-const SENDERS: usize = 4;
+/// Calls under way at once: the items of one follow one another, so only many keep the store busy.
+const SENDERS: usize = 40;
 
 /// What the server's memory may grow by while a reader stalls. The reader's own share is its queue, 256 KiB.
 /// The rest is the store's, and does not depend on readers: its caches and memtables, which fill up to

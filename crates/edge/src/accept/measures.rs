@@ -4,9 +4,9 @@ use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
 
 /// Connections taken from the kernel.
 pub const CONNECTIONS_ACCEPTED: &str = "godwit_connections_accepted_total";
-/// Connections open now; label `kind`, see [`Kind`].
+/// Connections open now; label `kind`, see `Kind`.
 pub const CONNECTIONS_OPEN: &str = "godwit_connections_open";
-/// Connections turned away; label `reason`, see [`Refused`].
+/// Connections turned away; label `reason`, see `Refused`.
 pub const CONNECTIONS_REFUSED: &str = "godwit_connections_refused_total";
 /// Failures to accept, most of them for lack of file descriptors.
 pub const ACCEPT_ERRORS: &str = "godwit_accept_errors_total";
@@ -16,7 +16,7 @@ pub const HEAD_TIMEOUTS: &str = "godwit_head_timeouts_total";
 pub const HEADS_REJECTED: &str = "godwit_heads_rejected_total";
 /// Streams whose response head was written, on sockets of their own.
 pub const STREAMS_OPENED: &str = "godwit_streams_opened_total";
-/// Streams that ended; label `reason`, see [`Ended`].
+/// Streams that ended; label `reason`, see `Ended`.
 pub const STREAMS_ENDED: &str = "godwit_streams_ended_total";
 /// Bytes that the kernel took on streams, framing included.
 pub const STREAM_WRITTEN_BYTES: &str = "godwit_stream_written_bytes_total";

@@ -51,9 +51,28 @@ fn replaced(text: &str, table: &str) -> Option<String> {
     Some(format!("{before}{BEGIN}{table}{END}{after}"))
 }
 
+/// `12,345`.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_numbers_are_parted() {
+        let parted = [0, 999, 1000, 20_500, 1_234_567].map(thousands);
+        assert_eq!(parted, ["0", "999", "1,000", "20,500", "1,234,567"]);
+    }
 
     #[test]
     fn only_what_is_between_the_markers_changes() {

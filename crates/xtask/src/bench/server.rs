@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -32,8 +32,11 @@ pub(crate) struct Server {
     child: Child,
     /// How long it took to start.
     pub(crate) start_times: StartTimes,
+    /// The clients' port.
+    pub(crate) address: SocketAddr,
+    admin: SocketAddr,
     /// Removed when the server is.
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Server {
@@ -52,7 +55,8 @@ impl Server {
         let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         let nothing_yet = StartTimes { accepts: Duration::ZERO, answers: Duration::ZERO };
         // From here on its `Drop` ends the process, whatever goes wrong below.
-        let mut server = Server { child, start_times: nothing_yet, _data: data };
+        let mut server =
+            Server { child, start_times: nothing_yet, address: listen, admin: admin_listen, data };
         let accepts = server.wait_until(began, || TcpStream::connect(listen).is_ok())?;
         let answers = server.wait_until(began, || is_live(admin_listen).unwrap_or(false))?;
         server.start_times = StartTimes { accepts, answers };
@@ -62,6 +66,21 @@ impl Server {
     /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// The file with the secret that signs its tokens.
+    pub(crate) fn secret_file(&self) -> PathBuf {
+        self.data.path().join("dev-secret")
+    }
+
+    /// Bytes that it has allocated and not freed, by its own count (`GET /metrics`).
+    ///
+    /// # Errors
+    /// When the operator's port does not say.
+    pub(crate) fn allocated_bytes(&self) -> Result<u64> {
+        let answer = get(self.admin, "/metrics").context("the operator's port does not answer")?;
+        let value = answer.lines().find_map(|line| line.strip_prefix("godwit_allocator_allocated_bytes "));
+        value.and_then(|value| value.trim().parse().ok()).context("the server does not say what it allocated")
     }
 
     /// Ends the server with SIGTERM and waits for its drain.
@@ -112,12 +131,18 @@ fn free_address() -> Result<SocketAddr> {
 }
 
 fn is_live(admin: SocketAddr) -> std::io::Result<bool> {
-    let mut stream = TcpStream::connect(admin)?;
+    Ok(get(admin, "/livez")?.starts_with("HTTP/1.1 200"))
+}
+
+/// The whole answer, head and all.
+fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(START_MAX))?;
-    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut answer = [0; 12];
-    stream.read_exact(&mut answer)?;
-    Ok(&answer == b"HTTP/1.1 200")
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 #[cfg(test)]

@@ -24,13 +24,13 @@ pub(super) const KEYS: &[Key] = &[
         name: "node.zone",
         shape: Shape::Text,
         default: Absent::Means("none"),
-        meaning: "The zone the node runs in; shown to the operator.",
+        meaning: "The zone the node runs in. For placement, which is not in this release.",
     },
     Key {
         name: "node.region",
         shape: Shape::Text,
         default: Absent::Means("none"),
-        meaning: "The region the node runs in; shown to the operator.",
+        meaning: "The region the node runs in. For placement, which is not in this release.",
     },
     Key {
         name: "node.listen",

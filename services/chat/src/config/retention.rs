@@ -21,9 +21,9 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "retention.messages_days",
-        shape: Shape::Number { unit: Unit::Days, min: 0, max: 36_500 },
+        shape: Shape::Number { unit: Unit::Days, min: 0, max: 0 },
         default: Absent::Is("0"),
-        meaning: "How long messages are kept in their conversation; 0: for ever.",
+        meaning: "How long messages are kept in their conversation; 0, for ever, is all that this release knows.",
     },
 ];
 
@@ -34,17 +34,15 @@ pub struct Retention {
     pub inbox: Duration,
     /// Events that stay in one inbox, at most.
     pub inbox_events: u64,
-    /// Age up to which messages are kept; `None`: for ever.
-    pub messages: Option<Duration>,
 }
 
 impl Retention {
     pub(super) fn read(fields: &mut Fields) -> Self {
-        let messages = fields.duration("retention.messages_days");
+        // Its one value needs no field.
+        fields.duration("retention.messages_days");
         Self {
             inbox: fields.duration("retention.inbox_days"),
             inbox_events: fields.number("retention.inbox_events"),
-            messages: Some(messages).filter(|age| !age.is_zero()),
         }
     }
 }

@@ -44,13 +44,13 @@ pub(super) const KEYS: &[Key] = &[
         name: "stream.grace_ms",
         shape: Shape::Number { unit: Unit::Milliseconds, min: 0, max: 600_000 },
         default: Absent::Is("5000"),
-        meaning: "How long a device whose stream is gone counts as merely in a lift.",
+        meaning: "How long a device whose stream is gone counts as merely in a lift. For push, which is not in this release.",
     },
     Key {
         name: "stream.ack_timeout_ms",
         shape: Shape::Number { unit: Unit::Milliseconds, min: 1_000, max: 600_000 },
         default: Absent::Is("10000"),
-        meaning: "How long an event that was written may stay unacknowledged before it counts as not taken.",
+        meaning: "How long an event that was written may stay unacknowledged before it counts as not taken. For push, which is not in this release.",
     },
 ];
 
