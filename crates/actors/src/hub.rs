@@ -130,10 +130,9 @@ impl Hub {
             let due = node.hub.wheel.lock().turn();
             let now = node.now();
             for id in &due {
-                let stream = node.hub.stripe(*id).lock().get(id).cloned();
-                if let Some(stream) = stream
-                    && stream.beat(now)
-                {
+                let Some(stream) = node.hub.stripe(*id).lock().get(id).cloned() else { continue };
+                node.hub.serve(&stream, stream.beat(now));
+                if !stream.is_over() {
                     node.hub.schedule(&stream, now);
                 }
             }
@@ -201,8 +200,11 @@ impl Actor for HubActor {
         let HubMessage::Replay(stream) = message;
         let Some(node) = state.seat.node() else { return Ok(()) };
         let arguments = (Arc::clone(&stream), node);
-        let (actor, _) = Actor::spawn_linked(None, ConnectionActor, arguments, myself.get_cell()).await?;
-        state.replays.insert(actor.get_id(), stream);
+        match Actor::spawn_linked(None, ConnectionActor, arguments, myself.get_cell()).await {
+            Ok((actor, _)) => _ = state.replays.insert(actor.get_id(), stream),
+            // One stream's trouble must not end the supervisor of the others.
+            Err(error) => replay_failed(&myself, stream, &error),
+        }
         Ok(())
     }
 
@@ -217,15 +219,20 @@ impl Actor for HubActor {
                 state.replays.remove(&actor.get_id());
             }
             SupervisionEvent::ActorFailed(actor, error) => {
-                metrics::failed("connection");
-                let Some(stream) = state.replays.remove(&actor.get_id()) else { return Ok(()) };
-                tracing::error!(connection = %stream.id, %error, "a connection's actor failed and is started again");
-                if stream.replay_failed() == Need::Replay {
-                    myself.send_after(REPLAY_PAUSE, move || HubMessage::Replay(stream));
+                if let Some(stream) = state.replays.remove(&actor.get_id()) {
+                    replay_failed(&myself, stream, &error);
                 }
             }
             _ => {}
         }
         Ok(())
+    }
+}
+
+fn replay_failed(myself: &ActorRef<HubMessage>, stream: Arc<Stream>, error: &impl std::fmt::Display) {
+    metrics::failed("connection");
+    tracing::error!(connection = %stream.id, %error, "a connection's actor failed and is started again");
+    if stream.replay_failed() == Need::Replay {
+        myself.send_after(REPLAY_PAUSE, move || HubMessage::Replay(stream));
     }
 }

@@ -184,13 +184,12 @@ impl Stream {
         });
     }
 
-    /// A heartbeat is due. Whether the stream still lives.
-    pub(crate) fn beat(&self, now: Timestamp) -> bool {
+    /// A heartbeat is due; the last one when the token's time is over.
+    pub(crate) fn beat(&self, now: Timestamp) -> Need {
         if now >= self.expires_at {
             self.end(ByeReason::TokenExpired, RETRY_NEVER_MS);
         }
-        let _ = self.change(|state| state.beat = true);
-        !self.is_over()
+        self.change(|state| state.beat = true)
     }
 
     /// Milliseconds until the token's time is over.
