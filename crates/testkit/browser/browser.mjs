@@ -13,6 +13,7 @@ import { Phone, launch } from "./phone.mjs";
 
 const SHOTS = process.argv[2] ?? join(import.meta.dirname, "../../../target/browser");
 const QUIET_MS = 300; // long enough for a message to arrive that should not
+const AFTER_INPUT_MS = 600; // the browser excuses a jump within 500 ms of an input
 mkdirSync(SHOTS, { recursive: true });
 const browser = await launch();
 const context = await browser.newContext();
@@ -27,7 +28,10 @@ async function pair(server, baseOfBob = server.url) {
 
 // Each tab holds a connection for its stream, and HTTP/1.1 allows a browser six to one server.
 async function closeTabs() {
-  for (const page of context.pages()) await page.close();
+  for (const page of context.pages()) {
+    await page.unrouteAll({ behavior: "ignoreErrors" });
+    await page.close();
+  }
 }
 
 async function two_tabs_are_two_phones(server) {
@@ -54,11 +58,29 @@ async function two_tabs_are_two_phones(server) {
   return "4 messages both ways, unread counted, markup shown as text, console silent";
 }
 
+async function a_new_conversation_does_not_wait_for_its_history(server) {
+  const a = await Phone.open(context, server.url, fresh("alice"));
+  let answer;
+  const held = new Promise((resolve) => (answer = resolve));
+  await a.page.route("**/messages?*", async (route) => {
+    await held;
+    return route.continue();
+  });
+  await a.startDirect(fresh("bob"));
+  await a.write("first", "second");
+  await until("both are stored", async () => (await a.page.locator(".tick").count()) === 2);
+  answer();
+  await sleep(QUIET_MS);
+  await a.shows(["first", "second"]);
+  return "2 messages stored before the history was answered";
+}
+
 async function the_switch_cuts_and_resumes(server) {
-  const { alice, a, b } = await pair(server);
+  const { alice, bob, a, b } = await pair(server);
   await a.write("before");
   await b.choose(alice);
   await b.shows(["before"]);
+  await b.streamed(2); // the conversation and the message
   const position = await b.position();
   await b.switch.click();
   await b.state("Cut off");
@@ -69,13 +91,14 @@ async function the_switch_cuts_and_resumes(server) {
   await until("mine is stored", async () => (await b.page.locator(".mine .tick").count()) === 1);
   await sleep(QUIET_MS);
   await b.shows(["before", "written while cut"]);
+  await new Account(server.url, bob).has(6, position);
   await b.page.screenshot({ path: join(SHOTS, "cut.png") });
   await b.switch.click();
   await b.state("Live");
   await b.shows(["before", ...texts(1, 5), "written while cut"]);
   deepStrictEqual(await b.texts("#messages li:has(.replayed)"), texts(1, 5));
   deepStrictEqual(await b.resume(), {
-    headline: "6 events replayed, nothing missing",
+    headline: "6 replayed, nothing missing",
     sent: position,
     how: "a new EventSource, in the query",
     replayed: "6 events",
@@ -93,6 +116,7 @@ async function the_page_survives_a_lost_connection(server) {
   await b.choose(alice);
   await a.write("before");
   await b.shows(["before"]);
+  await b.streamed(2); // the conversation and the message
   const position = await b.position();
   proxy.away = true;
   proxy.cut();
@@ -143,7 +167,7 @@ async function a_refused_token_is_replaced(server) {
   await b.choose(alice);
   let refusals = 2; // the stream's, and that of the call by which the page looks why
   let seen = 0;
-  await b.page.route("**/v1/**", (route) => {
+  await b.page.route(/\/v1\/(events\?|conversations\?limit=1$)/, (route) => {
     if (seen >= refusals) return route.continue();
     seen += 1;
     return route.fulfill({ status: 401, contentType: "application/problem+json", body: "{}" });
@@ -221,6 +245,7 @@ async function everybody_can_use_it(server) {
   const { alice, bob, a, b } = await pair(server);
   await a.write("A message, to look at.", "And one more.");
   await b.choose(alice);
+  await b.shows(["A message, to look at.", "And one more."]);
   await b.write("An answer.");
   await a.shows(["A message, to look at.", "And one more.", "An answer."]);
   const small = await Phone.open(context, server.url, alice, { width: 360, height: 720 });
@@ -240,6 +265,7 @@ async function everybody_can_use_it(server) {
   for (const [name, phone] of Object.entries(views)) await look(name, phone);
   await look("phone-list", small);
   await small.choose(bob);
+  await small.shows(["A message, to look at.", "And one more.", "An answer."]);
   await look("phone-chat", small);
   await small.page.locator("#pill").click();
   await look("phone-stream", small);
@@ -250,12 +276,42 @@ async function everybody_can_use_it(server) {
   return `${looked} views: names, contrast, width; screenshots in ${SHOTS}`;
 }
 
+// Nobody touches the page meanwhile: a jump right after a key or a click is not counted.
+async function nothing_jumps_as_events_arrive(server) {
+  const proxy = await Proxy.start(server.url);
+  const [alice, bob] = [new Account(server.url, fresh("alice")), new Account(server.url, fresh("bob"))];
+  const conversation = await alice.direct(bob);
+  await bob.has(1);
+  const phones = [];
+  for (const size of [undefined, { width: 360, height: 720 }]) phones.push(await Phone.open(context, proxy.url, bob.name, size));
+  for (const phone of phones) await phone.choose(alice.name);
+  await phones[1].page.locator("#pill").click();
+  await sleep(AFTER_INPUT_MS);
+  await alice.sendAll(conversation, texts(1, 20));
+  for (const phone of phones) await phone.shows(texts(1, 20));
+  proxy.away = true;
+  proxy.cut();
+  for (const phone of phones) await phone.state("Reconnecting");
+  await alice.sendAll(conversation, texts(21, 30));
+  proxy.away = false;
+  for (const phone of phones) {
+    await phone.state("Live");
+    await phone.shows(texts(1, 30));
+    deepStrictEqual(await shiftFault(phone.page), "");
+  }
+  await phones[0].page.screenshot({ path: join(SHOTS, "full.png") });
+  proxy.close();
+  return "30 messages and a resume, wide and narrow, panel open";
+}
+
 await run(await Server.start(), [
   two_tabs_are_two_phones,
+  a_new_conversation_does_not_wait_for_its_history,
   the_switch_cuts_and_resumes,
   the_page_survives_a_lost_connection,
   an_answer_that_is_lost_doubles_nothing,
   a_refused_token_is_replaced,
   chromiums_event_source_resumes,
   everybody_can_use_it,
+  nothing_jumps_as_events_arrive,
 ], closeTabs);

@@ -78,6 +78,11 @@ export class Phone {
     return Object.fromEntries(await Promise.all(["headline", "sent", "how", "replayed", "caught", "gap"].map(read)));
   }
 
+  // Waits until the stream brought so many stored events: a history shows messages before that.
+  streamed(count) {
+    return until(`${count} stored events`, async () => (await this.page.locator("#log .stored").count()) >= count);
+  }
+
   position() {
     return this.page.locator("#fact-position").textContent();
   }

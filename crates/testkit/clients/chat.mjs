@@ -71,6 +71,17 @@ export class Account {
   async head() {
     return (await this.call("GET", "/v1/conversations")).answer.head;
   }
+
+  // Waits until the inbox has so many events, of all or after an id: an answer to a message does not
+  // wait for that, so without it the last ones may come live instead of in a replay.
+  has(count, since) {
+    const query = since ? `?${new URLSearchParams({ since })}` : "";
+    return until(`${this.name}'s inbox to have ${count} events`, async () => {
+      const { status, answer } = await this.call("GET", `/v1/sync${query}`);
+      deepStrictEqual(status, 200, "GET /v1/sync");
+      return answer.events.length >= count;
+    });
+  }
 }
 
 // Texts `from`..`to`, numbered.

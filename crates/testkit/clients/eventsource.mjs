@@ -99,6 +99,7 @@ async function first_connect_cut_before_its_first_message(server) {
 async function cut_right_after_gap(server) {
   const { alice, bob, conversation } = await pair(server);
   await alice.sendAll(conversation, texts(1, 10));
+  for (const account of [alice, bob]) await account.has(11); // the conversation too
   const foreign = await alice.head();
   const proxy = await Proxy.start(server.url);
   const held = proxy.holdAfter("event: gap");

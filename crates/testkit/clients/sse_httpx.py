@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import signal
+import time
 import uuid
 
 import httpx
@@ -48,6 +49,7 @@ class Account:
             answer.raise_for_status()
             if len(answer.json()["events"]) >= count:
                 return
+            time.sleep(0.05)
 
     def stream(self, last_event_id: str = ""):
         """Opens the account's stream, as a context."""

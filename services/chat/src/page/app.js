@@ -28,6 +28,7 @@ function wireStart() {
   };
   $("account").addEventListener("input", mark);
   mark();
+  $("start").hidden = false;
   $("start-form").addEventListener("submit", (event) => {
     event.preventDefault();
     location.hash = addressOf($("account").value, $("device").value);
@@ -71,6 +72,7 @@ function wireStream(phone) {
   const show = (open) => {
     document.body.dataset.stream = open ? "open" : "closed";
     $("pill").setAttribute("aria-expanded", String(open));
+    if (open) phone.view.logToEnd(); // what is not displayed does not keep its scroll position
   };
   show(matchMedia("(min-width: 1100px)").matches);
   $("pill").addEventListener("click", () => show(document.body.dataset.stream !== "open"));
@@ -117,7 +119,6 @@ function main() {
   addEventListener("hashchange", () => location.reload());
   const who = identity();
   if (!who) return wireStart();
-  $("start").hidden = true;
   $("app").hidden = false;
   $("me").textContent = who.account;
   $("my-device").textContent = who.device;

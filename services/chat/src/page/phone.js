@@ -86,7 +86,7 @@ export class Phone {
     const info = await this.session.call("POST", "/v1/conversations", body);
     this.model.ensure(info.id, info);
     this.view.list();
-    await this.select(info.id);
+    this.select(info.id); // its history may take a while: the dialog does not wait for that
   }
 
   send(text) {

@@ -11,11 +11,19 @@ const STATES = {
   stopped: "Stopped",
 };
 const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const TIME_DAY = new Intl.DateTimeFormat(undefined, { weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const TIME_LOG = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
 const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
 
 export const $ = (id) => document.getElementById(id);
+
+const NEAR_END_PX = 80; // about one message: who is that close reads along
+const nearEnd = (node) => node.scrollHeight - node.scrollTop - node.clientHeight < NEAR_END_PX;
+
+function scrollToEnd(node) {
+  node.scrollTop = node.scrollHeight;
+}
 
 function element(name, properties = {}, ...children) {
   const node = Object.assign(document.createElement(name), properties);
@@ -127,12 +135,11 @@ export class View {
   }
 
   atEnd() {
-    const scroll = $("scroll");
-    return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
+    return nearEnd($("scroll"));
   }
 
   toEnd() {
-    $("scroll").scrollTop = $("scroll").scrollHeight;
+    scrollToEnd($("scroll"));
     $("jump").hidden = true;
   }
 
@@ -173,8 +180,8 @@ export class View {
     if (this.replayed.has(message.id)) meta.append(element("span", { className: "replayed" }, "replayed"));
     if (message.edited_at) meta.append("edited");
     meta.append(element("time", { dateTime: message.sent_at, title: new Date(message.sent_at).toLocaleString() }, TIME.format(new Date(message.sent_at))));
-    if (message.item) meta.append(message.item.error ? `${message.item.error}, will be sent` : "sending");
-    else if (mine) meta.append(element("span", { className: "tick", title: `Stored as seq ${message.seq}` }, "stored"));
+    if (message.item) meta.append(element("span", { className: "progress" }, message.item.error ? `${message.item.error}, will be sent` : "sending"));
+    else if (mine) meta.append(element("span", { className: "progress tick", title: `Stored as seq ${message.seq}` }, "stored"));
     return meta;
   }
 
@@ -203,13 +210,13 @@ export class View {
     $("fact-position").textContent = position || "–";
     $("fact-count").textContent = String(this.events);
     $("fact-duplicates").textContent = String(this.model.duplicates);
-    if (expiresAt) $("fact-token").textContent = TIME_LOG.format(new Date(expiresAt));
+    if (expiresAt) $("fact-token").textContent = TIME_DAY.format(new Date(expiresAt));
   }
 
   resume({ sent, how, replayed, caughtUp, gap }) {
     const done = caughtUp !== null;
     $("resume").dataset.outcome = gap ? "gap" : done ? "whole" : "none";
-    const headline = `${plural(replayed, "event")} replayed${gap ? ", with a gap" : ", nothing missing"}`;
+    const headline = `${replayed} replayed${gap ? ", with a gap" : ", nothing missing"}`;
     $("resume-headline").textContent = done ? headline : "Replaying";
     $("resume-sent").textContent = sent || "none";
     $("resume-how").textContent = how;
@@ -219,13 +226,21 @@ export class View {
     if (done) announce(`Stream resumed: ${headline}.`);
   }
 
+  // Newest last, and it follows: a row that came in above would push all others down.
   log(kind, name, id, detail, replayed = false) {
+    const log = $("log");
+    const follows = nearEnd(log);
     const at = element("time", {}, TIME_LOG.format(new Date()));
     const summary = element("summary", {}, at, element("b", {}, name), element("code", {}, id));
     if (replayed) summary.append(element("span", { className: "replayed" }, "replayed"));
     const details = element("details", {}, summary, element("pre", {}, detail));
     const row = element("li", { className: kind }, details);
-    $("log").prepend(row);
-    while ($("log").childElementCount > LOG_ROWS) $("log").lastChild.remove();
+    log.append(row);
+    while (log.childElementCount > LOG_ROWS) log.firstChild.remove();
+    if (follows) scrollToEnd(log);
+  }
+
+  logToEnd() {
+    scrollToEnd($("log"));
   }
 }
