@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::stream::{EventStream, StreamOptions};
+use crate::tokens::Tokens;
 
 /// Longer than the 8 s after which a server answers that it does not know.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
@@ -40,6 +41,8 @@ pub struct Client {
     address: SocketAddr,
     account: String,
     token: String,
+    /// To look into the inboxes of others.
+    tokens: Option<Tokens>,
 }
 
 impl Client {
@@ -48,7 +51,13 @@ impl Client {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let pool = Pool::builder(TokioExecutor::new()).build(connector);
-        Self { pool, address, account: account.to_owned(), token: token.into() }
+        Self { pool, address, account: account.to_owned(), token: token.into(), tokens: None }
+    }
+
+    /// The same, able to see when a conversation that it opens has reached the others: an answer does not wait
+    /// for that, and a stream that is opened in between would show it or not, as it comes.
+    pub fn with_tokens(self, tokens: Tokens) -> Self {
+        Self { tokens: Some(tokens), ..self }
     }
 
     /// The account that it is of.
@@ -134,14 +143,39 @@ impl Client {
     pub async fn open_direct(&self, other: &str) -> String {
         let answer = self.post("/v1/conversations", json!({"kind": "direct", "members": [other]})).await;
         assert!(matches!(answer.status, 200 | 201), "{answer:?}");
-        answer.json()["id"].as_str().expect("a conversation has an id").to_owned()
+        let id = answer.json()["id"].as_str().expect("a conversation has an id").to_owned();
+        self.arrived(&id, &[other]).await;
+        id
     }
 
     /// Opens a group of these others and gives its id.
     pub async fn open_group(&self, client_id: &str, others: &[&str]) -> String {
         let body = json!({"kind": "group", "members": others, "client_id": client_id});
         let opened = self.post("/v1/conversations", body).await.expect(201);
-        opened["id"].as_str().expect("a conversation has an id").to_owned()
+        let id = opened["id"].as_str().expect("a conversation has an id").to_owned();
+        self.arrived(&id, others).await;
+        id
+    }
+
+    /// Waits until the inboxes of all of them, and the own one, know the conversation.
+    async fn arrived(&self, conversation: &str, others: &[&str]) {
+        let Some(tokens) = &self.tokens else { return };
+        for account in others.iter().copied().chain([self.account()]) {
+            let client = self.with_token(tokens.sign(account, "onlooker"));
+            let known = async {
+                while !client
+                    .get("/v1/conversations?limit=200")
+                    .await
+                    .json()
+                    .to_string()
+                    .contains(conversation)
+                {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            };
+            let waited = tokio::time::timeout(ANSWER_MAX, known).await;
+            assert!(waited.is_ok(), "{conversation} never reached {account}");
+        }
     }
 
     /// Sends a text message.

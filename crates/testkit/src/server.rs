@@ -159,7 +159,9 @@ impl Server {
 
     /// A client for one device of an account, with connections of its own.
     pub fn client(&self, account: &str, device: &str) -> Client {
-        Client::new(self.address, account, self.tokens().sign(account, device))
+        let tokens = self.tokens();
+        let token = tokens.sign(account, device);
+        Client::new(self.address, account, token).with_tokens(tokens)
     }
 
     /// A client of the operator's port.

@@ -332,7 +332,7 @@ fn dev_without_a_data_directory_ends_with_73() {
     let arguments = ["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir", "file"];
     let ended = site.program(&arguments).run();
     assert_eq!(ended.code, 73, "{ended:?}");
-    assert!(ended.stderr.contains("file/dev-secret"), "{ended:?}");
+    assert!(ended.stderr.contains("the data directory file/store cannot be used"), "{ended:?}");
 }
 
 #[test]
