@@ -48,9 +48,10 @@ async fn two_accounts_on_three_devices_receive_what_is_sent() {
 async fn a_body_arrives_as_it_was_written_whatever_it_says() {
     let server = server();
     let ann = server.client("ann", "phone");
-    let conversation = ann.open_direct("bob").await;
     let mut stream = server.client("bob", "phone").stream(None).await;
     stream.expect("ready").await;
+    let conversation = ann.open_direct("bob").await;
+    stream.expect("conversation").await;
     let bodies = [
         json!({"type": "text", "text": "line\nline\r\nline\u{2028}data: x\n\nid: 7"}),
         json!({"type": "x.sealed", "ciphertext": "A".repeat(12_000), "n": [1, 2.5, null, {"deep": true}]}),
@@ -70,9 +71,10 @@ async fn the_same_client_id_twice_is_one_message() {
     let server = server();
     let ann = server.client("ann", "phone");
     let bob = server.client("bob", "phone");
-    let conversation = ann.open_direct("bob").await;
     let mut stream = bob.stream(None).await;
     stream.expect("ready").await;
+    let conversation = ann.open_direct("bob").await;
+    stream.expect("conversation").await;
 
     let first = ann.say(&conversation, "k1", "once").await.expect(201);
     assert_eq!(ann.say(&conversation, "k1", "once").await.expect(200), first);
