@@ -2,7 +2,7 @@
 //!
 //! A store keeps bytes; `godwit-core` says what they mean. It must never decide anything: no
 //! deduplication, no numbering, no expiry of its own. Every implementation passes the same
-//! [`contract`] suite.
+//! contract suite (feature `contract`).
 
 #[cfg(feature = "contract")]
 pub mod contract;
