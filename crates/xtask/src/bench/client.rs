@@ -1,5 +1,6 @@
 //! A client of `crates/bench` as a child process: started, watched together with the server, dismissed.
 
+use std::fmt;
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -9,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::Bench;
-use super::process::Sample;
+use super::process::{self, Sample};
 use super::server::Server;
 use crate::command;
 
@@ -31,8 +32,43 @@ pub(crate) struct Client {
 /// What a load cost while it counted, in cores: 1.0 is one core all the time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cores {
-    pub(crate) server: f64,
-    pub(crate) client: f64,
+    server: f64,
+    client: f64,
+    /// Whoever else ran, and what the kernel did in nobody's name.
+    others: f64,
+}
+
+impl fmt::Display for Cores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cores { server, client, others } = self;
+        write!(f, "cores: server {server:.2}, client {client:.2}, all else {others:.2}")
+    }
+}
+
+/// Processor times at one moment.
+struct Moment {
+    at: Instant,
+    server: Duration,
+    client: Duration,
+    machine: Duration,
+}
+
+impl Moment {
+    fn now(server: &Server, client: &Client) -> Result<Moment> {
+        let cpu = |pid| Sample::of(pid).map(|sample| sample.cpu);
+        let (server, client) = (cpu(server.pid())?, cpu(client.child.id())?);
+        Ok(Moment { at: Instant::now(), server, client, machine: process::machine_busy()? })
+    }
+
+    /// What was used since then.
+    fn cores_until(&self, end: &Moment) -> Cores {
+        let seconds = (end.at - self.at).as_secs_f64();
+        let share = |from, to: Duration| to.saturating_sub(from).as_secs_f64() / seconds;
+        let (server, client) = (share(self.server, end.server), share(self.client, end.client));
+        // Ticks of 10 ms may make the parts larger than the whole.
+        let others = (share(self.machine, end.machine) - server - client).max(0.0);
+        Cores { server, client, others }
+    }
 }
 
 impl Client {
@@ -57,20 +93,12 @@ impl Client {
     /// When the client fails, which it does at the first answer that is not right.
     pub(crate) fn load(bench: &Bench, server: &Server, arguments: &str) -> Result<(Value, Cores)> {
         let mut client = Client::start(bench, server, arguments)?;
-        let look = |client: &Client| -> Result<(Instant, Duration, Duration)> {
-            let cpu = |pid| Sample::of(pid).map(|sample| sample.cpu);
-            Ok((Instant::now(), cpu(server.pid())?, cpu(client.child.id())?))
-        };
         client.wait_for("begin")?;
-        let (began, server_began, client_began) = look(&client)?;
+        let began = Moment::now(server, &client)?;
         client.wait_for("end")?;
-        let (ended, server_ended, client_ended) = look(&client)?;
+        let cores = began.cores_until(&Moment::now(server, &client)?);
         let result = client.wait_for("result")?;
         client.dismiss()?;
-        let share =
-            |from, to: Duration| to.saturating_sub(from).as_secs_f64() / (ended - began).as_secs_f64();
-        let cores =
-            Cores { server: share(server_began, server_ended), client: share(client_began, client_ended) };
         Ok((result, cores))
     }
 
@@ -129,6 +157,17 @@ pub(crate) fn number(result: &Value, pointer: &str) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_neither_server_nor_client_used_is_of_others() {
+        let seconds = Duration::from_secs;
+        let at = Instant::now();
+        let began = Moment { at, server: seconds(1), client: seconds(2), machine: seconds(100) };
+        let ended =
+            Moment { at: at + seconds(10), server: seconds(11), client: seconds(4), machine: seconds(115) };
+        let cores = began.cores_until(&ended).to_string();
+        assert_eq!(cores, "cores: server 1.00, client 0.20, all else 0.30");
+    }
 
     #[test]
     fn a_number_is_found_or_missed_by_name() {

@@ -20,10 +20,8 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let (result, cores) = Client::load(bench, &server, &format!("latency --rate {RATE}"))?;
     server.stop()?;
     let how = format!(
-        "p50 / p99 / p99.9 / max at {RATE} a second, {} messages of 100 pairs; server {:.2} cores, client {:.2}",
-        thousands(client::number(&result, "/messages")?),
-        cores.server,
-        cores.client
+        "p50 / p99 / p99.9 / max at {RATE} a second, {} messages of 100 pairs; {cores}",
+        thousands(client::number(&result, "/messages")?)
     );
     let of_client = "part of both: how late the client's thread was woken";
     Ok(vec![

@@ -31,10 +31,8 @@ fn acknowledged(bench: &Bench, &(what, connections, batch): &(&str, u32, u32)) -
     let number = |name| client::number(&result, name);
     let (messages, seconds) = (number("/messages")?, number("/seconds")?);
     let how = format!(
-        "1:1, 200 bytes of text, fsync on; {connections} connections, {seconds} s; server {:.2} cores, client {:.2}; \
+        "1:1, 200 bytes of text, fsync on; {connections} connections, {seconds} s; {cores}; \
          all inboxes complete {} ms after the last answer",
-        cores.server,
-        cores.client,
         number("/inboxes_behind_ms")?
     );
     Ok(Row::new(what, format!("{} a second", thousands(messages / seconds)), &how))

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 /// `USER_HZ`: the unit of times in `/proc/PID/stat`, the same on every Linux that we build for.
 const TICKS_PER_SECOND: u64 = 100;
@@ -41,6 +41,26 @@ impl Sample {
     }
 }
 
+/// Time in which the machine's processors were not idle since it was started, all of them together.
+///
+/// # Errors
+/// When the kernel does not say.
+pub(crate) fn machine_busy() -> Result<Duration> {
+    let text = std::fs::read_to_string("/proc/stat").context("cannot read /proc/stat")?;
+    busy(&text)
+}
+
+/// The first line of proc_stat(5) without idle and iowait, fields 4 and 5, and without the guests' time,
+/// which user time has in it already.
+fn busy(stat: &str) -> Result<Duration> {
+    let line = stat.lines().next().and_then(|line| line.strip_prefix("cpu ")).context("no cpu line")?;
+    let ticks: Vec<u64> = line.split_whitespace().take(8).filter_map(|field| field.parse().ok()).collect();
+    let &[user, nice, system, _idle, _iowait, irq, softirq, steal] = ticks.as_slice() else {
+        bail!("a short cpu line: {line:?}");
+    };
+    Ok(Duration::from_millis((user + nice + system + irq + softirq + steal) * 1000 / TICKS_PER_SECOND))
+}
+
 /// The first number of a `Name: 123 kB` line.
 fn number(text: &str, name: &str) -> Result<u64> {
     text.lines()
@@ -68,6 +88,14 @@ mod tests {
         let stat = "7 (a) b (c)) S 1 7 7 0 -1 4194560 100 0 0 0 25 17 0 0 20 0 3 0 99 1000 50";
         assert_eq!(cpu(stat).unwrap(), Duration::from_millis(420));
         assert!(cpu("7 (a) S 1").is_err());
+    }
+
+    #[test]
+    fn idle_time_is_not_busy() {
+        let stat = "cpu  10 1 5 9000 800 2 3 4 7 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
+        assert_eq!(busy(stat).unwrap(), Duration::from_millis(250));
+        assert!(busy("cpu  10 1\n").is_err());
+        assert!(machine_busy().unwrap() > Duration::ZERO);
     }
 
     #[test]

@@ -131,18 +131,24 @@ fn free_address() -> Result<SocketAddr> {
 }
 
 fn is_live(admin: SocketAddr) -> std::io::Result<bool> {
-    Ok(get(admin, "/livez")?.starts_with("HTTP/1.1 200"))
+    let mut answer = [0; 12];
+    ask(admin, "/livez")?.read_exact(&mut answer)?;
+    Ok(&answer == b"HTTP/1.1 200")
 }
 
 /// The whole answer, head and all.
 fn get(address: SocketAddr, path: &str) -> std::io::Result<String> {
+    let mut answer = String::new();
+    ask(address, path)?.read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+fn ask(address: SocketAddr, path: &str) -> std::io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(START_MAX))?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    Ok(answer)
+    Ok(stream)
 }
 
 #[cfg(test)]
