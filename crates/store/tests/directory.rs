@@ -140,8 +140,9 @@ fn an_interrupted_first_start_is_begun_again() {
     fs::rename(dir.path().join("FORMAT"), dir.path().join("FORMAT.new")).unwrap();
     fs::remove_file(dir.path().join("db/version")).unwrap();
     fs::write(dir.path().join("db/keyspaces/1/current"), "half").unwrap();
-    assert_eq!(open(dir.path()).unwrap().epoch(), 1);
-    assert_eq!(open(dir.path()).unwrap().epoch(), 2);
+    // The upper 48 bits count openings, those below are random.
+    assert_eq!(open(dir.path()).unwrap().epoch() >> 16, 1);
+    assert_eq!(open(dir.path()).unwrap().epoch() >> 16, 2);
 }
 
 #[test]
