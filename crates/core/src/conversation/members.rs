@@ -104,11 +104,6 @@ impl Members {
         former.chain(present).collect()
     }
 
-    /// Whether anybody left whose events may not all have arrived.
-    pub fn has_former(&self) -> bool {
-        !self.former.is_empty()
-    }
-
     /// How many periods are over and not yet forgotten.
     pub fn former(&self) -> usize {
         self.former.len()
