@@ -9,8 +9,8 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         name: "telemetry.log",
         shape: Shape::Filter,
-        // ractor opens a span at INFO for each actor and enters it at each of its turns: 4 % of the processor
-        // time of a busy node, for nothing that is ever shown.
+        // ractor opens a span at INFO for each actor and enters it at each of its turns: memory for every actor
+        // and time for every message, for nothing that is ever shown.
         default: Absent::Is("info,ractor=warn"),
         meaning: "Which events are written to standard error, such as `info,godwit_edge=debug`. Levels: off, error, warn, \
                   info, debug, trace.",
