@@ -34,8 +34,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "godwit-telemetry",
         ],
     ),
+    // Reads what a server writes, and is of use for any server.
+    ("godwit-sse", &[]),
     // Speaks to a server as a client does, so it knows what a client knows.
-    ("godwit-testkit", &["godwit-types", "godwit-wire"]),
+    ("godwit-testkit", &["godwit-types", "godwit-wire", "godwit-sse"]),
     // As the testkit, and leaner: what it links runs beside the server that it measures.
     ("godwit-bench", &[]),
     ("xtask", &[]),
