@@ -22,7 +22,7 @@ pub fn chunked(bytes: &[u8]) -> Body {
         let size = match line(&bytes[at..]) {
             Line::Whole(text) if is_size_line(text) => text,
             // A beginning is right if it could go on to be a line with a size.
-            Line::Cut(text) if text.is_empty() || is_size_line(text) => return Body::Cut(content),
+            Line::Cut(text) if at == bytes.len() || is_size_line(text) => return Body::Cut(content),
             _ => return Body::Wrong(content),
         };
         at += size.len() + 2;

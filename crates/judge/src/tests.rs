@@ -1,5 +1,8 @@
 //! Histories that keep the guarantees, and one for each way to break them.
 
+mod bound;
+mod output;
+
 use serde_json::json;
 
 use super::*;
@@ -15,7 +18,7 @@ fn said(seq: u64, client_id: &str) -> Message {
     Message {
         conversation: "c1".into(),
         seq,
-        id: format!("id-{client_id}").into(),
+        id: format!("id-{client_id}"),
         sender: "ann".into(),
         client_id: client_id.into(),
     }
@@ -39,9 +42,15 @@ impl Story {
         self.0.opened(account, "phone", Some(&format!("{}-{after}-aaaa", after.min(1))))
     }
 
+    /// A stored event that is no message.
+    fn change(&self, stream: StreamId, n: u64, seq: u64) {
+        let data = json!({"conversation_id": "c1", "seq": seq});
+        self.0.event(stream, "reaction", &format!("1-{n}-aaaa"), &data);
+    }
+
     fn event(&self, stream: StreamId, n: u64, seq: u64, client_id: &str) {
         let message = said(seq, client_id);
-        let data = json!({"conversation_id": "c1", "seq": seq, "id": &*message.id, "sender": "ann",
+        let data = json!({"conversation_id": "c1", "seq": seq, "id": message.id, "sender": "ann",
             "client_id": client_id});
         self.0.event(stream, "message", &format!("1-{n}-aaaa"), &data);
     }
@@ -73,7 +82,10 @@ fn a_history_that_keeps_the_guarantees_is_counted() {
     story.event(resumed, 3, 3, "m3");
     story.0.event(resumed, "caught_up", "1-3-aaaa", &json!({}));
     let checked = story.0.check(&expected()).unwrap();
-    assert_eq!(checked, Checked { messages: 3, deliveries: 6, events: 6, streams: 3, resumes: 3 });
+    assert_eq!(
+        checked,
+        Checked { messages: 3, deliveries: 6, events: 6, streams: 3, resumes: 3, cut: false }
+    );
 }
 
 #[test]
@@ -109,6 +121,15 @@ fn doubled_a_fan_out_was_repeated_into_an_inbox() {
     story.event(first, 1, 1, "m1");
     let second = story.open("ann", 1);
     story.event(second, 2, 1, "m1");
+    story.breaks(Rule::Doubled, 2);
+}
+
+#[test]
+fn doubled_a_change_on_one_stream() {
+    let story = Story::default();
+    let stream = story.open("ann", 0);
+    story.change(stream, 1, 1);
+    story.change(stream, 2, 1);
     story.breaks(Rule::Doubled, 2);
 }
 
@@ -193,6 +214,47 @@ fn out_of_order_in_a_conversation() {
 }
 
 #[test]
+fn out_of_order_below_what_another_stream_showed_first() {
+    let story = Story::of(3);
+    let live = story.open("ann", 2);
+    story.event(live, 3, 3, "m3");
+    let replay = story.open("ann", 0);
+    story.event(replay, 1, 2, "m2");
+    assert_eq!(story.0.violation(), None);
+    story.event(replay, 2, 1, "m1");
+    let violation = story.breaks(Rule::OutOfOrder, 2);
+    assert_eq!(violation.what, "number 1 of c1 stands behind 2");
+}
+
+#[test]
+fn out_of_order_between_two_streams_of_one_inbox() {
+    let story = Story::of(2);
+    story.event(story.open("ann", 0), 1, 2, "m2");
+    story.event(story.open("ann", 1), 2, 1, "m1");
+    story.breaks(Rule::OutOfOrder, 2);
+}
+
+#[test]
+fn out_of_order_also_of_a_number_that_a_gap_left_out() {
+    let story = Story::default();
+    let stream = story.open("ann", 0);
+    story.change(stream, 1, 1);
+    let data = json!({"reason": "dropped", "from": "1-2-aaaa", "to": "1-3-aaaa"});
+    story.0.event(stream, "gap", "", &data);
+    story.change(stream, 4, 4);
+    story.change(stream, 2, 2);
+    story.breaks(Rule::OutOfOrder, 2);
+}
+
+#[test]
+fn out_of_order_is_an_older_epoch_behind_a_newer() {
+    let story = Story::default();
+    let stream = story.0.opened("ann", "phone", Some("7-1-aaaa"));
+    story.change(stream, 2, 1);
+    story.breaks(Rule::OutOfOrder, 2);
+}
+
+#[test]
 fn disagreement_of_two_members_on_a_number() {
     let story = Story::default();
     story.event(story.open("ann", 0), 1, 1, "m1");
@@ -222,6 +284,16 @@ fn sender_order_of_messages_one_after_the_other() {
     let story = Story::default();
     story.0.acknowledged(story.0.now(), said(2, "m1"));
     story.0.acknowledged(story.0.now(), said(1, "m2"));
+    story.breaks(Rule::SenderOrder, 2);
+}
+
+#[test]
+fn sender_order_of_the_highest_answer_and_not_of_the_last() {
+    let story = Story::default();
+    let sent = story.0.now();
+    story.0.acknowledged(sent, said(3, "m1"));
+    story.0.acknowledged(sent, said(1, "m2"));
+    story.0.acknowledged(story.0.now(), said(2, "m3"));
     story.breaks(Rule::SenderOrder, 2);
 }
 
@@ -259,4 +331,49 @@ fn malformed_without_an_id() {
     let stream = story.open("ann", 0);
     story.0.event(stream, "message", "", &json!({"conversation_id": "c1", "seq": 1}));
     story.breaks(Rule::Malformed, 1);
+}
+
+#[test]
+fn malformed_is_kept_within_a_bound() {
+    let story = Story::default();
+    let stream = story.open("ann", 0);
+    story.0.event(stream, "message", "1-1-aaaa", &json!("ü".repeat(MALFORMED_BYTES_MAX)));
+    let violation = story.breaks(Rule::Malformed, 1);
+    assert!(violation.to_string().len() < MALFORMED_BYTES_MAX + 200, "{}", violation.to_string().len());
+}
+
+#[test]
+fn a_violation_is_known_when_it_is_recorded_and_stays_the_first() {
+    let story = Story::of(1);
+    let stream = story.reads_all("ann", 1);
+    assert_eq!(story.0.violation(), None);
+    story.event(stream, 1, 1, "m1");
+    let first = story.0.violation().expect("a violation");
+    assert_eq!(first.rule, Rule::Repeated);
+    story.event(stream, 9, 9, "m9");
+    story.open("bob", 0);
+    assert_eq!(story.0.violation(), Some(first.clone()));
+    assert_eq!(story.0.check(&expected()), Err(first));
+    assert_eq!(story.0.records(), 6, "what follows a violation is recorded too");
+}
+
+#[test]
+fn each_complete_reader_of_a_member_counts_once() {
+    let story = Story::of(1);
+    story.reads_all("ann", 1);
+    story.reads_all("eve", 1);
+    let tablet = story.0.opened("ann", "tablet", Some("0-0-aaaa"));
+    story.event(tablet, 1, 1, "m1");
+    let reader = |account: &str, device: &str| (account.to_owned(), device.to_owned());
+    let expected = Expected {
+        members: vec![
+            ("c1".into(), vec!["ann".into(), "ann".into(), "bob".into()]),
+            ("c1".into(), vec!["eve".into()]),
+            ("unheard of".into(), vec!["ann".into()]),
+        ],
+        complete: vec![reader("ann", "tablet"), reader("ann", "phone"), reader("eve", "phone")],
+    };
+    assert_eq!(story.0.check(&expected).unwrap().deliveries, 2);
+    let silent = Expected { complete: vec![reader("bob", "phone")], ..expected };
+    assert_eq!(story.0.check(&silent).unwrap_err().rule, Rule::Lost);
 }
