@@ -8,5 +8,34 @@
 //!
 //! It knows a server as a client does, by its contract, and shares no code with it but the nouns.
 
+pub mod account;
+pub mod arrivals;
+pub mod behaviour;
+pub mod cli;
+pub mod client_id;
+pub mod clock;
+pub mod coordinator;
+pub mod device;
+pub mod dial;
+pub mod failure;
+pub mod groups;
+pub mod jobs;
+pub mod limits;
+pub mod line;
+pub mod link;
 pub mod measure;
+pub mod plan;
+pub mod profile;
+pub mod program;
+pub mod recorder;
+pub mod remote;
 pub mod report;
+pub mod sender;
+pub mod server;
+pub mod settle;
+pub mod setup;
+pub mod stream;
+pub mod terminal;
+pub mod watch;
+pub mod worker;
+pub mod world;

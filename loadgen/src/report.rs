@@ -1,5 +1,14 @@
 //! What a run found, in the shape of `--json`; text and page are made from it.
 
+pub(crate) mod figure;
+mod html;
+#[cfg(test)]
+pub(crate) mod sample;
+mod text;
+
+pub use html::html;
+pub use text::text;
+
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{Counts, Errors, Phase};
@@ -41,8 +50,18 @@ pub struct Report {
     pub generators: Vec<Watched>,
     /// What idle streams cost, where servers or workers could be watched.
     pub memory: Option<Memory>,
+    /// What of the processors was used, where servers or workers could be watched.
+    pub cpu: Option<Cpu>,
     /// What the checker of the guarantees found, in a run of `verify`.
     pub verdict: Option<Verdict>,
+}
+
+/// The report as `--json` writes it: pretty, with a line feed at its end.
+pub fn json(report: &Report) -> String {
+    // Only maps with keys that are no strings and failing `Serialize`s can go wrong: there are none.
+    let mut text = serde_json::to_string_pretty(report).expect("a report is plain data");
+    text.push('\n');
+    text
 }
 
 /// A phase and its length.
@@ -94,7 +113,7 @@ pub struct Summary {
     pub curve: Vec<(f64, u64)>,
 }
 
-/// One second of a run.
+/// About a second of a run; in one of more than two hours, some of them taken together.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Second {
     /// Its end, in seconds from the start of the first phase.
@@ -110,6 +129,7 @@ pub struct Second {
     /// What went wrong in it.
     pub errors: Errors,
     /// How long things took that were done in it: name, median, 99th percentile, most, in microseconds.
+    /// Of seconds taken together, each is the largest of theirs.
     pub timings: Vec<(String, u64, u64, u64)>,
 }
 
@@ -131,8 +151,8 @@ pub struct Sample {
     pub resident_bytes: u64,
     /// Of it, private and written to; not known by metrics.
     pub private_bytes: Option<u64>,
-    /// Processor time since the process began, in seconds.
-    pub cpu_s: f64,
+    /// Processor time since the process began, in seconds; not known by metrics that do not say.
+    pub cpu_s: Option<f64>,
 }
 
 /// What streams cost: the growth of memory while they were opened, by their number.
@@ -144,6 +164,15 @@ pub struct Memory {
     pub server_bytes_per_stream: Option<f64>,
     /// Growth of all workers' resident memory, for each stream.
     pub generator_bytes_per_stream: Option<f64>,
+}
+
+/// Cores that were busy in the phase [`Phase::Run`]: 1 is one core all the time.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Cpu {
+    /// With all servers together; only known if every one of them says.
+    pub server_cores: Option<f64>,
+    /// With all workers together.
+    pub generator_cores: Option<f64>,
 }
 
 /// What the checker found.
@@ -166,3 +195,4 @@ pub struct Verdict {
     /// Files with the whole history, JSON lines, where it was asked for.
     pub history: Vec<String>,
 }
+

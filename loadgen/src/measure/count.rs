@@ -35,6 +35,8 @@ counts! {
     Repeated = "attempts_repeated",
     /// A message came on the stream of a member who is not its sender.
     Arrived = "messages_arrived",
+    /// A message that was acknowledged is to come on the stream of a member who is not its sender.
+    Owed = "deliveries_owed",
     /// An event of any kind came.
     Event = "events",
     /// A heartbeat came.

@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Overrun,
     /// A message was not answered until the end.
     Unanswered,
+    /// Messages that were acknowledged had not come to all members at the end.
+    Missing,
 }
 
 impl ErrorKind {
@@ -44,6 +46,7 @@ impl ErrorKind {
             ErrorKind::Malformed => "malformed",
             ErrorKind::Overrun => "generator overrun",
             ErrorKind::Unanswered => "unanswered at the end",
+            ErrorKind::Missing => "missing at the end",
         }
     }
 }
