@@ -6,7 +6,7 @@
 const LINE_BYTES_MAX: u16 = 16 * 1024;
 
 /// Takes the wrapping off, however the bytes come apart. 16 bytes, and no memory besides.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Decoder {
     /// The size that is being read, then the bytes of the chunk that are to come.
     left: u64,
