@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use godwit_sse::chunked::Decoder;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -176,7 +177,7 @@ fn body_of(status: u16, headers: &HeaderMap) -> Body {
     if matches!(status, 100..200 | 204 | 304) {
         Body::Bytes(0)
     } else if field("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
-        Body::Size
+        Body::Chunked(Decoder::default())
     } else if let Some(length) = field("content-length").and_then(|value| value.parse().ok()) {
         Body::Bytes(length)
     } else {

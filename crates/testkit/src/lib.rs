@@ -2,22 +2,21 @@
 //! client, streams that can be cut, stalled and resumed, and the checker of the guarantees.
 //!
 //! It knows a server as a client does, by its contract, and shares no code with it but the nouns: what
-//! it parses it parses by itself. What a test asks for and does not get is a panic that says what came
+//! it parses it parses by itself, or with `godwit-sse`, which no server uses. What a test asks for and does not get is a panic that says what came
 //! instead.
 
 pub mod answer;
 pub mod client;
 pub mod connection;
-pub mod history;
 pub mod server;
-pub mod sse;
 pub mod stream;
 pub mod tokens;
 
 pub use answer::Answer;
 pub use client::Client;
 pub use connection::Connection;
-pub use history::{History, Rule, Violation};
+pub use godwit_judge as history;
+pub use godwit_judge::History;
 pub use server::{Launch, Server};
 pub use stream::{Event, EventStream, StreamOptions};
 pub use tokens::Tokens;

@@ -1,11 +1,13 @@
 //! A stream of events, with its socket in the test's hands: to cut, to stall and to resume.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::Location;
 use std::time::Duration;
 
+use godwit_sse::{Item, Parser};
 use http::HeaderMap;
 use serde_json::Value;
 use tokio::net::TcpSocket;
@@ -14,7 +16,10 @@ use tokio::time::timeout;
 use crate::answer::Answer;
 use crate::client::encoded;
 use crate::connection::{Connection, SILENCE_MAX};
-use crate::sse::{Frame, Item, Parser};
+
+/// Largest event that a test server may send. Four times the largest of the API (a conversation that
+/// lists 50 members with ids of 128 bytes and a message of 16 KiB).
+const EVENT_BYTES_MAX: usize = 128 * 1024;
 
 /// How to open a stream.
 #[derive(Debug, Clone, Default)]
@@ -55,6 +60,14 @@ pub enum End {
     Broken,
 }
 
+/// What a stream says, as a test takes it.
+#[derive(Debug)]
+enum Arrived {
+    Event { event: Event, last_event_id: String },
+    Retry(u64),
+    Comment,
+}
+
 /// An open stream. Dropping it closes the connection, see also [`EventStream::reset`].
 #[derive(Debug)]
 pub struct EventStream {
@@ -62,6 +75,8 @@ pub struct EventStream {
     /// The head of the answer.
     pub headers: HeaderMap,
     parser: Parser,
+    /// What arrived and was not taken, in its order: within what one read gives.
+    arrived: VecDeque<Arrived>,
     last_event_id: String,
     /// What `retry` said last, in milliseconds.
     pub retry_ms: Option<u64>,
@@ -104,7 +119,8 @@ impl EventStream {
             return Ok(Ok(Self {
                 connection,
                 headers,
-                parser: Parser::default(),
+                parser: Parser::new(EVENT_BYTES_MAX),
+                arrived: VecDeque::new(),
                 last_event_id: String::new(),
                 retry_ms: None,
                 comments: 0,
@@ -122,16 +138,19 @@ impl EventStream {
     pub async fn next(&mut self) -> Result<Event, End> {
         let mut bytes = Vec::new();
         loop {
-            while let Some(item) = self.parser.next() {
-                match item {
-                    Item::Comment(_) => self.comments += 1,
-                    Item::Retry(ms) => self.retry_ms = Some(ms),
-                    Item::Event(frame) => return Ok(self.take(frame)),
+            while let Some(arrived) = self.arrived.pop_front() {
+                match arrived {
+                    Arrived::Comment => self.comments += 1,
+                    Arrived::Retry(ms) => self.retry_ms = Some(ms),
+                    Arrived::Event { event, last_event_id } => {
+                        self.last_event_id = last_event_id;
+                        return Ok(event);
+                    }
                 }
             }
             bytes.clear();
             match self.connection.read_body(&mut bytes).await {
-                Ok(true) => self.parser.feed(&bytes).expect("an event within its bound"),
+                Ok(true) => self.feed(&bytes),
                 Ok(false) => return Err(End::Finished),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => {
                     panic!("no byte for {:?}, not even a heartbeat", SILENCE_MAX)
@@ -217,13 +236,29 @@ impl EventStream {
         self.connection.reset().expect("an option of an open socket");
     }
 
-    fn take(&mut self, frame: Frame) -> Event {
-        let Frame { event, data, last_event_id, has_id } = frame;
-        let data = serde_json::from_str(&data)
-            .unwrap_or_else(|error| panic!("data of {event} is no JSON ({error}): {data}"));
-        self.last_event_id = last_event_id;
-        let id = if has_id { self.last_event_id.clone() } else { String::new() };
-        Event { event, id, data }
+    fn feed(&mut self, bytes: &[u8]) {
+        let arrived = &mut self.arrived;
+        let take = |item: Item<'_>| arrived.push_back(Arrived::of(item));
+        self.parser.feed(bytes, take).expect("an event within its bound");
+    }
+}
+
+impl Arrived {
+    fn of(item: Item<'_>) -> Self {
+        match item {
+            Item::Comment(_) => Arrived::Comment,
+            Item::Retry(ms) => Arrived::Retry(ms),
+            Item::Event(event) => {
+                let data = serde_json::from_str(event.data).unwrap_or_else(|error| {
+                    panic!("data of {} is no JSON ({error}): {}", event.event, event.data)
+                });
+                let id = if event.has_id { event.last_event_id } else { "" };
+                Arrived::Event {
+                    event: Event { event: event.event.to_owned(), id: id.to_owned(), data },
+                    last_event_id: event.last_event_id.to_owned(),
+                }
+            }
+        }
     }
 }
 

@@ -36,8 +36,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     // Reads what a server writes, and is of use for any server.
     ("godwit-sse", &[]),
+    // Judges what clients were told: it knows event ids, and nothing of how a server makes them.
+    ("godwit-judge", &["godwit-types"]),
     // Speaks to a server as a client does, so it knows what a client knows.
-    ("godwit-testkit", &["godwit-types", "godwit-wire", "godwit-sse"]),
+    ("godwit-testkit", &["godwit-types", "godwit-wire", "godwit-sse", "godwit-judge"]),
     // As the testkit, and leaner: what it links runs beside the server that it measures.
     ("godwit-bench", &[]),
     ("xtask", &[]),
