@@ -63,7 +63,7 @@ impl Handle {
         metrics::gauge!(UPTIME_SECONDS).set(self.started.elapsed().as_secs_f64());
         process::record();
         allocator::record();
-        self.prometheus.render()
+        self.prometheus.render() + &process::render_cpu_seconds()
     }
 
     /// Moves the samples of histograms into their buckets. To be called every [`UPKEEP_EVERY`].

@@ -27,6 +27,10 @@ fn renders_what_was_recorded() {
     let info = samples(&page, "godwit_build_info{");
     assert!(info.len() == 1 && info[0].contains("version=\"1.2.3\"") && info[0].ends_with(" 1"), "{info:?}");
     assert_eq!(samples(&page, "godwit_uptime_seconds ").len(), 1);
+    assert!(
+        page.contains("\n# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total 0."),
+        "{page}"
+    );
     #[cfg(target_os = "linux")]
     for name in
         ["process_resident_memory_bytes ", "process_open_fds ", "process_max_fds ", "process_threads "]

@@ -1,9 +1,14 @@
 //! What the operating system knows of this process, under the names that Prometheus' own client
-//! libraries use. Read from `/proc/self`; where there is none, nothing is recorded.
+//! libraries use. Read from `/proc/self`, where there is none not recorded, and from the process's clock.
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
+/// Seconds of processor time, user and system, of all threads since the start.
+pub const CPU_SECONDS: &str = "process_cpu_seconds_total";
 /// Bytes of memory that the process occupies.
 pub const RESIDENT_MEMORY_BYTES: &str = "process_resident_memory_bytes";
 /// Open file descriptors: sockets, files of the store.
@@ -30,6 +35,24 @@ pub(super) fn record() {
     if let Ok(limits) = fs::read_to_string(proc.join("limits")) {
         set(MAX_FDS, number_after(&limits, "Max open files"));
     }
+}
+
+/// [`CPU_SECONDS`] in Prometheus' text format. The recorder's counters are whole numbers, too coarse to tell
+/// the load of ten seconds.
+pub(super) fn render_cpu_seconds() -> String {
+    let seconds = cpu_time().as_secs_f64();
+    format!(
+        "# HELP {CPU_SECONDS} Seconds of processor time, user and system.\n\
+         # TYPE {CPU_SECONDS} counter\n\
+         {CPU_SECONDS} {seconds}\n\n"
+    )
+}
+
+/// What `utime` and `stime` of `/proc/self/stat` are together, in nanoseconds instead of ticks of 10 ms.
+fn cpu_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    // Both count up from 0, and the nanoseconds stay below a second.
+    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 fn set(name: &'static str, value: Option<u64>) {
@@ -66,6 +89,28 @@ mod tests {
         assert_eq!(number_after(limits, "Max open files"), Some(20_000));
         assert_eq!(number_after("Max open files   unlimited\n", "Max open files"), None);
         assert_eq!(number_after("", "VmRSS:"), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn processor_time_is_what_the_kernel_counts() {
+        /// User and system time, which are fields 14 and 15 (proc_pid_stat(5)), in ticks of 10 ms.
+        fn ticks() -> u64 {
+            let stat = fs::read_to_string("/proc/self/stat").unwrap();
+            let behind_the_name = stat.rsplit(')').next().unwrap();
+            let fields: Vec<_> = behind_the_name.split_whitespace().collect();
+            fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+        }
+        let began = cpu_time();
+        while cpu_time() - began < Duration::from_millis(200) {}
+        // Two numbers of whole ticks, each rounded down, and each thread's as of the last tick it was seen in.
+        let (before, ticks, after) = (cpu_time(), ticks(), cpu_time());
+        let millis = u128::from(ticks) * 10;
+        assert!(millis + 100 >= before.as_millis() && millis <= after.as_millis(), "{before:?} {ticks}");
+        let page = render_cpu_seconds();
+        let value = page.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total "));
+        let value: f64 = value.unwrap().parse().unwrap();
+        assert!((0.2..after.as_secs_f64() + 1.0).contains(&value), "{page}");
     }
 
     #[cfg(target_os = "linux")]
