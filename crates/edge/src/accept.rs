@@ -53,6 +53,9 @@ pub struct Limits {
     pub head_bytes: usize,
     /// How long the first head may take.
     pub head_timeout: Duration,
+    /// Requests, streams among them, that may be under way on one HTTP/2 connection. It is one of `connections`
+    /// whatever it carries.
+    pub http2_streams: u32,
 }
 
 impl Default for Limits {
@@ -62,6 +65,7 @@ impl Default for Limits {
             unauthenticated_connections_per_address: 10_000,
             head_bytes: 16 * 1024,
             head_timeout: Duration::from_secs(10),
+            http2_streams: 128,
         }
     }
 }
@@ -109,7 +113,7 @@ pub async fn serve<S: Streams>(
     let mut listener = Listener::new(listener)?;
     let admission = Admission::new(&limits);
     let (drain, draining) = watch::channel(false);
-    let stack = Stack::new(limits.head_bytes);
+    let stack = Stack::new(&limits);
     let server = Arc::new(Server { router, streams, limits, stack, draining });
     let seat = |(socket, address): listen::Accepted| {
         admission.measures.accepted.increment(1);

@@ -87,5 +87,6 @@ pub(crate) fn connections(config: &Config) -> accept::Limits {
         .unwrap_or(u32::MAX),
         head_bytes: limits.head_bytes,
         head_timeout: limits.head_timeout,
+        http2_streams: u32::try_from(limits.http2_streams).unwrap_or(u32::MAX),
     }
 }

@@ -20,7 +20,7 @@ use tower::ServiceExt;
 
 use super::admission::Seat;
 use super::rewind::Rewind;
-use super::{Server, answer, drained};
+use super::{Limits, Server, answer, drained};
 use crate::stream::Streams;
 
 /// How long an HTTP/1 connection may be idle between two requests, the next one's head included (hyper has
@@ -28,19 +28,27 @@ use crate::stream::Streams;
 /// client who closes and no request runs into a closing server.
 const IDLE_MAX: Duration = Duration::from_secs(75);
 
-/// Streams that a client may have open on one HTTP/2 connection. RFC 9113, section 6.5.2 recommends
-/// no fewer than 100.
-const HTTP2_STREAMS_MAX: u32 = 128;
-/// Streams that a client may open and reset before we have looked at them (CVE-2023-44487, rapid reset).
+// What one HTTP/2 connection holds, with `Limits::http2_streams` streams on it. Coming in: `head_bytes` for each
+// request that waits for its body or its answer, and for all bodies together the connection's window. Going out
+// to a client that does not read: what waits in each stream's queue (`stream.queue_bytes`, with its policy for
+// what is over), as for a stream with a connection of its own; up to 16 KiB of it in the stream's body; then one
+// bound for all of the connection. A client that is silent altogether answers no ping either, and is gone after
+// `HTTP2_PING_EVERY` and `HTTP2_PING_TIMEOUT`.
+
+/// Streams that a client may open and reset before we have looked at them (CVE-2023-44487, rapid reset). A client
+/// that closes streams which were answered is not meant, however many they are.
 const HTTP2_RESETS_PENDING_MAX: usize = 20;
-/// Streams of one connection that we may reset for the client's faults before it is closed (CVE-2025-8671).
+/// Streams of one connection that we may reset for the client's faults before it is closed (CVE-2025-8671). One
+/// more than may be open is such a fault (RFC 9113, section 5.1.2): it is refused with `REFUSED_STREAM`.
 const HTTP2_RESETS_LOCAL_MAX: usize = 128;
 /// What a client may send on a stream ahead of what is read: most requests whole.
 const HTTP2_STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// The same for all streams of a connection together: half an outbox of the largest size.
 const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// What is kept for a stream whose reader does not read.
-const HTTP2_SEND_BYTES_MAX: usize = 64 * 1024;
+/// What is kept for a stream whose reader does not read, and the event with which that is passed.
+const HTTP2_STREAM_SEND_BYTES_MAX: usize = 64 * 1024;
+/// The same for all streams of a connection together, of which each has its part: 128 streams' worth.
+const HTTP2_CONNECTION_SEND_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How often an HTTP/2 client is asked whether it is there.
 const HTTP2_PING_EVERY: Duration = Duration::from_secs(30);
 /// How long it may take to answer.
@@ -69,7 +77,8 @@ pub(super) struct Stack {
 }
 
 impl Stack {
-    pub(super) fn new(head_bytes: usize) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let head_bytes = limits.head_bytes;
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
@@ -80,17 +89,22 @@ impl Stack {
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
             .timer(TokioTimer::new())
-            .max_concurrent_streams(HTTP2_STREAMS_MAX)
+            .max_concurrent_streams(limits.http2_streams)
             .max_pending_accept_reset_streams(HTTP2_RESETS_PENDING_MAX)
             .max_local_error_reset_streams(HTTP2_RESETS_LOCAL_MAX)
             .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
             .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
             .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
-            .max_send_buf_size(HTTP2_SEND_BYTES_MAX)
+            .max_send_buf_size(http2_send_bytes(limits.http2_streams))
             .keep_alive_interval(HTTP2_PING_EVERY)
             .keep_alive_timeout(HTTP2_PING_TIMEOUT);
         Self { http1, http2 }
     }
+}
+
+/// What is kept for one of so many streams whose reader does not read.
+fn http2_send_bytes(streams: u32) -> usize {
+    (HTTP2_CONNECTION_SEND_BYTES_MAX / streams.max(1) as usize).min(HTTP2_STREAM_SEND_BYTES_MAX)
 }
 
 /// Serves HTTP/1 until the client has gone, or the answer under way when a drain begins is written.
@@ -158,5 +172,17 @@ impl Service<Request<Incoming>> for Routed {
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.peer.clone());
         Box::pin(self.router.clone().oneshot(request))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_streams_of_a_connection_share_what_is_kept_for_them() {
+        for (streams, bytes) in [(1, 64 * 1024), (128, 64 * 1024), (1_000, 8_388), (10_000, 838)] {
+            assert_eq!(http2_send_bytes(streams), bytes, "{streams}");
+        }
     }
 }

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use godwit_edge::accept::Limits;
 use http::{Method, Request, Version};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use socket2::SockRef;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use crate::server::Server;
+use crate::server::{LONG, Server, limits};
 
 fn post(body: &str) -> String {
     format!("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len())
@@ -115,6 +116,37 @@ async fn http_2_works_with_prior_knowledge() {
     connection.await.unwrap().unwrap();
 }
 
+/// RFC 9113, section 5.1.2: it may be repeated elsewhere, and the connection goes on.
+#[tokio::test]
+async fn a_stream_beyond_what_was_announced_is_refused() {
+    const RST_STREAM: u8 = 3;
+    const REFUSED_STREAM: [u8; 4] = [0, 0, 0, 7];
+    let server = Server::start(Limits { http2_streams: 1, ..limits() }, LONG);
+    let mut client = server.connect().await;
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    // Two requests with a body to come: HEADERS with END_HEADERS, POST, http, /echo, authority x.
+    for stream in [1, 3] {
+        bytes.extend(b"\0\0\x0c\x01\x04\0\0\0");
+        bytes.push(stream);
+        bytes.extend(b"\x83\x86\x44\x05/echo\x41\x01x");
+    }
+    // The end of the first one's body.
+    bytes.extend(b"\0\0\x02\0\x01\0\0\0\x01hi");
+    client.send(bytes).await;
+    let frames = async {
+        let (mut refused, mut answered) = (false, false);
+        while !(refused && answered) {
+            let mut head = [0; 9];
+            client.0.read_exact(&mut head).await.unwrap();
+            let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+            client.0.read_exact(&mut payload).await.unwrap();
+            refused |= (head[3], head[8]) == (RST_STREAM, 3) && payload == REFUSED_STREAM;
+            answered |= head[8] == 1 && payload == b"hi";
+        }
+    };
+    timeout(LONG, frames).await.expect("a refusal, and an answer to the other");
+}
+
 #[tokio::test]
 async fn a_preface_may_be_split() {
     let server = Server::usual();
@@ -123,6 +155,6 @@ async fn a_preface_may_be_split() {
     sleep(Duration::from_millis(20)).await;
     client.send("TP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
     let mut frame = [0; 9];
-    tokio::io::AsyncReadExt::read_exact(&mut client.0, &mut frame).await.unwrap();
+    client.0.read_exact(&mut frame).await.unwrap();
     assert_eq!(frame[3], 4, "no SETTINGS but {frame:?}");
 }

@@ -69,6 +69,16 @@ pub(super) const KEYS: &[Key] = &[
         meaning: "Client connections of this node, at most. The limit of open files must allow them too.",
     },
     Key {
+        name: "limits.http2_streams",
+        // RFC 9113, section 6.5.2 recommends no fewer than 100. A phone has one stream and a few requests; a
+        // gateway or a load generator has thousands of streams. All that a connection carries is lost with it
+        // and comes back at once, so there is a bound for them too.
+        shape: Shape::Number { unit: Unit::Count, min: 1, max: 10_000 },
+        default: Absent::Is("128"),
+        meaning: "Requests, streams among them, that are under way on one HTTP/2 connection, at most. It counts once in \
+                  `limits.connections`, whatever it carries.",
+    },
+    Key {
         name: "limits.head_timeout_ms",
         shape: Shape::Number { unit: Unit::Milliseconds, min: 100, max: 600_000 },
         default: Absent::Is("10000"),
@@ -112,6 +122,8 @@ pub struct Limits {
     pub unauthenticated_connections_per_address: usize,
     /// Client connections of the node.
     pub connections: usize,
+    /// Requests under way on one HTTP/2 connection.
+    pub http2_streams: usize,
     /// Time for a head to arrive.
     pub head_timeout: Duration,
     /// Time for a body to arrive.
@@ -133,6 +145,7 @@ impl Limits {
             unauthenticated_connections_per_address: fields
                 .count("limits.unauthenticated_connections_per_address"),
             connections: fields.count("limits.connections"),
+            http2_streams: fields.count("limits.http2_streams"),
             head_timeout: fields.duration("limits.head_timeout_ms"),
             body_timeout: fields.duration("limits.body_timeout_ms"),
             commands: fields.count("limits.commands"),
