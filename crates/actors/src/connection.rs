@@ -47,7 +47,11 @@ impl Actor for ConnectionActor {
             let limit = Limit { rows: PAGE_ROWS, bytes: read.bytes };
             match node.store.rows_after(&log, read.after, read.upto, limit).await {
                 Ok(rows) => match events(&stream.account, &rows) {
-                    Ok(events) => stream.page(read, &events),
+                    Ok(events) => {
+                        #[cfg(feature = "faults")]
+                        let events = node.faults.replayed(events);
+                        stream.page(read, &events);
+                    }
                     Err(error) => {
                         tracing::error!(account = %stream.account, %error, "an inbox has a row that cannot be shown");
                         stream.end(ByeReason::Overload, node.hub.retry_ms());

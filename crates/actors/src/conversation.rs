@@ -267,7 +267,13 @@ impl ConversationState {
                 self.settle(myself, decision, reply, |_, _| Ok(()));
             }
             ConversationCommand::Post { sender, message, reply } => {
-                self.post(myself, sender, message, reply, now)
+                #[cfg(feature = "faults")]
+                let posts = self.node.faults.messages(&self.conversation, (sender, message, reply), now);
+                #[cfg(not(feature = "faults"))]
+                let posts = [(sender, message, reply)];
+                for (sender, message, reply) in posts {
+                    self.post(myself, sender, message, reply, now);
+                }
             }
             ConversationCommand::View { caller, reply } => self.hold(reply, self.view(&caller)),
             ConversationCommand::Members { caller, start, limit, reply } => {
@@ -365,11 +371,17 @@ impl ConversationState {
             batch.push(self.noted(true));
         }
         self.last_append = self.node.now();
-        let myself = myself.clone();
-        self.node.appends.write(log, batch, move || {
-            // An actor that is gone has a successor that reads the row.
-            let _ = myself.cast(ConversationMessage::Confirmed(n));
-        });
+        let (appends, myself) = (Arc::clone(&self.node.appends), myself.clone());
+        let write = move || {
+            appends.write(log, batch, move || {
+                // An actor that is gone has a successor that reads the row.
+                let _ = myself.cast(ConversationMessage::Confirmed(n));
+            });
+        };
+        #[cfg(feature = "faults")]
+        self.node.faults.append(self.conversation.id(), write);
+        #[cfg(not(feature = "faults"))]
+        write();
     }
 
     async fn confirmed(&mut self, myself: &ActorRef<ConversationMessage>, n: u64) -> Outcome {

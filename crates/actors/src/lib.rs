@@ -23,6 +23,8 @@ mod stream;
 mod user;
 
 pub use calls::HistoryPage;
+#[cfg(feature = "faults")]
+pub use faults::Fault;
 pub use metrics::describe as describe_metrics;
 pub use options::Options;
 pub use region::{Region, StartError};

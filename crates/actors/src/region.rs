@@ -89,6 +89,12 @@ impl Region {
     pub fn poison(&self, account: Option<godwit_types::AccountId>) {
         self.node.faults.poison(account);
     }
+
+    /// Breaks a guarantee now and then from now on; none ends it. For tests.
+    #[cfg(feature = "faults")]
+    pub fn break_on_purpose(&self, fault: Option<crate::Fault>) {
+        self.node.faults.switch(fault);
+    }
 }
 
 /// Finishes the fan-outs that the last process left under way.

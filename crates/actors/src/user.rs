@@ -105,10 +105,10 @@ pub(crate) enum UserMessage {
 /// actor that fails with it in hand, or in its mailbox, is known at once.
 pub(crate) struct Delivery {
     node: Arc<Node>,
-    conversation: ConversationId,
+    pub(crate) conversation: ConversationId,
     account: AccountId,
-    joined_n: u64,
-    rows: Arc<[EventRow]>,
+    pub(crate) joined_n: u64,
+    pub(crate) rows: Arc<[EventRow]>,
     answered: bool,
 }
 
@@ -234,7 +234,9 @@ impl UserState {
         match command {
             UserCommand::Deliver(delivery) => {
                 #[cfg(feature = "faults")]
-                self.node.faults.touch(self.inbox.account());
+                let Some(delivery) = self.node.faults.parcel(self.inbox.account(), delivery) else {
+                    return Ok(());
+                };
                 // What is over the bound is dropped, and so sent again later.
                 if !self.waiting.is_empty() {
                     if self.waiting.len() < WAITING_MAX {
@@ -334,6 +336,8 @@ impl UserState {
             let frame = sse::frame(Some(Cursor::new(account, position)), kind, &data);
             events.push(Event { position, frame });
         }
+        #[cfg(feature = "faults")]
+        let events = self.node.faults.live(account, events);
         for stream in self.streams.iter() {
             metrics::streamed(events.len());
             let need = stream.events(&events, &self.node.options);

@@ -172,8 +172,17 @@ impl Server {
     /// Makes the account's actor panic at every event, or stops that (`None`). Needs the program's feature
     /// `faults`.
     pub async fn poison(&self, account: Option<&str>) {
-        let answer =
-            self.operator().post("/admin/faults", Value::from_iter([("poison_account", account)])).await;
+        self.fault("poison_account", account).await;
+    }
+
+    /// Makes the server break a guarantee now and then, in the way of this name, or stops that (`None`).
+    /// Needs the program's feature `faults`.
+    pub async fn break_on_purpose(&self, fault: Option<&str>) {
+        self.fault("break", fault).await;
+    }
+
+    async fn fault(&self, kind: &str, value: Option<&str>) {
+        let answer = self.operator().post("/admin/faults", Value::from_iter([(kind, value)])).await;
         assert!((200..300).contains(&answer.status), "{answer:?}");
     }
 

@@ -8,6 +8,8 @@ pub mod cli;
 pub mod config;
 pub mod dev;
 pub mod exit;
+#[cfg(feature = "faults")]
+mod faults;
 pub mod listen;
 mod node;
 mod page;

@@ -156,15 +156,7 @@ fn operator(
         }),
         admin_token: config.node.admin_token.as_ref().map(|token| token.expose().to_vec()),
         #[cfg(feature = "faults")]
-        fault: Box::new(move |fault| {
-            let account = match &fault["poison_account"] {
-                serde_json::Value::String(name) => Some(name.parse().map_err(|error| format!("{error}"))?),
-                serde_json::Value::Null => None,
-                other => return Err(format!("poison_account must be an account or null, not {other}")),
-            };
-            region.poison(account);
-            Ok(())
-        }),
+        fault: Box::new(move |fault| crate::faults::switch(&region, fault)),
     }))
 }
 
