@@ -17,6 +17,7 @@ pub use client::Client;
 pub use connection::Connection;
 pub use godwit_judge as history;
 pub use godwit_judge::History;
+pub use godwit_sse as sse;
 pub use server::{Launch, Server};
 pub use stream::{Event, EventStream, StreamOptions};
 pub use tokens::Tokens;

@@ -42,6 +42,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("godwit-testkit", &["godwit-types", "godwit-wire", "godwit-sse", "godwit-judge"]),
     // As the testkit, and leaner: what it links runs beside the server that it measures.
     ("godwit-bench", &[]),
+    ("godwit-loadgen", &["godwit-sse", "godwit-judge"]),
     ("xtask", &[]),
 ];
 
