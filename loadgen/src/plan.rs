@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::profile::{self, Profile};
+
 /// One worker's share of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
@@ -36,8 +38,8 @@ pub struct Plan {
 pub struct ServerPlan {
     /// Base addresses, `http://` or `https://`, without a path. A connection takes the next one.
     pub targets: Vec<String>,
-    /// The text of a profile; none: it is godwit.
-    pub profile: Option<String>,
+    /// What it is spoken to by; none: it is godwit.
+    pub profile: Option<ProfilePlan>,
     /// Where connections come from; none: wherever the system says.
     pub source: Option<IpAddr>,
     /// The protocol.
@@ -55,11 +57,30 @@ impl ServerPlan {
     ///
     /// # Errors
     /// When the profile is wrong.
-    pub fn name(&self) -> Result<String, crate::profile::Error> {
+    pub fn name(&self) -> Result<String, profile::Error> {
         match &self.profile {
-            Some(text) => Ok(crate::profile::Profile::parse(text)?.name().to_owned()),
+            Some(profile) => Ok(profile.parse()?.name().to_owned()),
             None => Ok("godwit".to_owned()),
         }
+    }
+}
+
+/// A profile, as it was read where the coordinator runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfilePlan {
+    /// Where: for errors.
+    pub file: PathBuf,
+    /// What.
+    pub text: String,
+}
+
+impl ProfilePlan {
+    /// The profile. Variables that it names are those of this process.
+    ///
+    /// # Errors
+    /// When it is wrong.
+    pub fn parse(&self) -> Result<Profile, profile::Error> {
+        Profile::parse(&self.file, &self.text, &|name| std::env::var(name).ok())
     }
 }
 

@@ -6,14 +6,14 @@ pub use godwit::get;
 
 use bytes::Bytes;
 use godwit_judge::Message;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use godwit_sse::Event;
 
 use crate::client_id::ClientId;
 use crate::failure::Failure;
 use crate::jobs::{Job, Post};
 use crate::measure::ErrorKind;
-use crate::profile::{Profile, Values};
+use crate::profile::{Profile, Ready, Values};
 use crate::stream::Subscribe;
 use crate::world::World;
 
@@ -125,7 +125,7 @@ impl Server {
     pub fn answered(&self, world: &World, post: &Post, status: u16, retry: Option<&str>, body: &[u8]) -> Answered {
         match self {
             Server::Godwit => godwit::answered(world, post, status, retry, body),
-            Server::Profile(profile) if profile.accepts(status) => Answered::Stored(Vec::new()),
+            Server::Profile(profile) if StatusCode::from_u16(status).is_ok_and(|status| profile.accepts(status)) => Answered::Stored(Vec::new()),
             Server::Profile(_) => refused(Failure::answer(status, retry, body)),
         }
     }
@@ -146,7 +146,7 @@ impl Server {
     pub fn is_ready_at_head(&self) -> bool {
         match self {
             Server::Godwit => false,
-            Server::Profile(profile) => profile.is_ready_at_head(),
+            Server::Profile(profile) => profile.ready() == Ready::Head,
         }
     }
 }

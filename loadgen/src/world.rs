@@ -19,7 +19,6 @@ use crate::failure::Failure;
 use crate::jobs::Jobs;
 use crate::measure::{Count, ErrorKind, Phase, Tick, Timed};
 use crate::plan::Plan;
-use crate::profile::Profile;
 use crate::server::Server;
 use crate::stream::Stream;
 use crate::stream::http2::Connections;
@@ -150,7 +149,7 @@ impl World {
     pub async fn new(plan: Plan) -> Result<Rc<Self>> {
         let accounts = Accounts::new(&plan.accounts, &plan.server.tokens)?;
         let server = match &plan.server.profile {
-            Some(text) => Server::Profile(Box::new(Profile::parse(text)?)),
+            Some(profile) => Server::Profile(Box::new(profile.parse()?)),
             None => Server::Godwit,
         };
         let slow = slow(&plan);

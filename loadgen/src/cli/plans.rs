@@ -9,7 +9,7 @@ use http::Uri;
 use super::{Load, Scenario, Verify, WorkersArg};
 use crate::coordinator::Place;
 use crate::plan::{
-    AccountsPlan, ConversationsPlan, MessagesPlan, Pace, Plan, ServerPlan, StreamsPlan, Times, TokenSource,
+    AccountsPlan, ConversationsPlan, MessagesPlan, Pace, Plan, ProfilePlan, ServerPlan, StreamsPlan, Times, TokenSource,
     VerifyPlan,
 };
 use crate::remote::Secret;
@@ -46,7 +46,7 @@ impl Scenario {
 /// When the load cannot be made as it is asked for: what is wrong, and what would be right.
 pub fn plans(scenario: Scenario, load: &Load, verify: Option<&Verify>, seed: u64) -> Result<Vec<(Place, Plan)>> {
     fits(scenario, load)?;
-    let profile = load.profile.as_deref().map(|file| profile(file, verify.is_some())).transpose()?;
+    let profile = load.profile.as_deref().map(|file| profile(file, load, verify.is_some())).transpose()?;
     let workers = load.workers.count() as u32;
     let streams = load.streams.unwrap_or(scenario.usual().streams);
     ensure!(streams >= workers, "--streams {streams} are too few for {workers} workers");
@@ -127,11 +127,17 @@ fn read(file: &Path) -> Result<String> {
     std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))
 }
 
-/// The text of a profile that is right.
-fn profile(file: &Path, verify: bool) -> Result<String> {
+/// A profile that is right.
+fn profile(file: &Path, load: &Load, verify: bool) -> Result<ProfilePlan> {
     ensure!(!verify, "verify knows the guarantees of godwit: it takes no --profile");
-    crate::profile::Profile::read(file)?;
-    read(file)
+    let plan = ProfilePlan { file: file.to_owned(), text: read(file)? };
+    let tokens = load.tokens.is_some() || load.token_secret_file.is_some();
+    ensure!(
+        tokens || !plan.parse()?.needs_token(),
+        "{} has {{token}} in it: give --token-secret-file or --tokens",
+        file.display()
+    );
+    Ok(plan)
 }
 
 fn tokens(load: &Load, profile: bool) -> Result<TokenSource> {
