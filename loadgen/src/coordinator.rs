@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 use tokio::sync::mpsc;
 
 use crate::link::{Command, Said};
+use crate::groups;
 use crate::measure::{Count, Phase, Tick};
 use crate::plan::Plan;
 use crate::recorder::{Checked, Expected, Meta, Recorder};
@@ -104,7 +105,7 @@ fn expected(plans: &[(Place, Plan)]) -> Expected {
     let seconds = Duration::from_secs_f64;
     Expected {
         streams: plans.iter().map(|(_, plan)| u64::from(plan.accounts.count)).sum(),
-        conversations: 0,
+        conversations: plans.iter().map(|(_, plan)| groups::count(plan)).sum(),
         phases: times.map_or_else(Vec::new, |times| {
             vec![(Phase::WarmUp, seconds(times.warm_up_s)), (Phase::Run, seconds(times.run_s))]
         }),

@@ -59,39 +59,56 @@ pub async fn run(world: Rc<World>, account: u32) {
     let mut failures = 0;
     let mut wish = Instant::now();
     loop {
-        let away = match Box::pin(open(&world, account, wish)).await {
+        let opened = {
+            // Thousands may wait here; what opens a stream takes room only then.
+            let _permit = world.opening.acquire().await;
+            Box::pin(try_open(&world, account, wish, failures)).await
+        };
+        let away = match opened {
             Ok(mut stream) => {
                 failures = 0;
                 let end = match world.devices[account as usize].slow.get() {
                     true => Box::pin(hold_slowly(&world, account, &mut stream, wish)).await,
                     false => hold(&world, account, &mut stream, wish).await,
                 };
-                ended(&world, account, stream, end)
+                ended(&world, account, *stream, *end)
             }
-            Err(failure) => {
+            Err(away) => {
                 failures += 1;
-                world.fail(&failure);
-                let pause = (PAUSE_MIN * (1 << failures.min(8))).min(PAUSE_MAX);
-                failure.retry_after.unwrap_or(pause.mul_f64(rand::random()))
+                away
             }
         };
         if !away.is_zero() {
-            Box::pin(tokio::time::sleep(away)).await;
+            Box::pin(stay_away(&world.devices[account as usize], away)).await;
         }
         wish = Instant::now();
     }
 }
 
+/// Opens a stream after so many failures; if there is none, says how long to stay away.
+async fn try_open(
+    world: &World,
+    account: u32,
+    wish: Instant,
+    failures: u32,
+) -> Result<Box<Stream>, Duration> {
+    open(world, account, wish).await.map(Box::new).map_err(|failure| {
+        world.fail(&failure);
+        let pause = (PAUSE_MIN * (1 << failures.min(8))).min(PAUSE_MAX);
+        failure.retry_after.unwrap_or(pause.mul_f64(rand::random()))
+    })
+}
+
 /// Opens a stream from where the last one was.
 async fn open(world: &World, account: u32, wish: Instant) -> Result<Stream, Failure> {
     let device = &world.devices[account as usize];
-    let _permit = world.opening.acquire().await;
     let subscribe = world.server.subscribe(world, account)?;
     let (mut stream, rest) = connect(world, &subscribe).await?;
     let after = device.last_event_id.borrow().clone();
     device.opened.set(device.opened.get() + 1);
     device.caught_up.set(after.is_empty());
-    world.count(if after.is_empty() { Count::Opened } else { Count::Resumed });
+    world.count(Count::Opened);
+    world.count_many(Count::Resumed, u64::from(!after.is_empty()));
     if let Some(history) = &world.history {
         let accounts = world.accounts.borrow();
         let after = Some(after.as_str()).filter(|id| !id.is_empty());
@@ -102,6 +119,19 @@ async fn open(world: &World, account: u32, wish: Instant) -> Result<Stream, Fail
     }
     stream.feed(&rest, |item| events::take(world, account, wish, item))?;
     Ok(stream)
+}
+
+/// Waits so long, or until the device is told that the load is over: then everybody comes back.
+async fn stay_away(device: &Device, away: Duration) {
+    let told = poll_fn(|cx| match device.order.replace(Order::Hold) {
+        Order::Hold => {
+            device.waker.set(Some(cx.waker().clone()));
+            Poll::Pending
+        }
+        _ => Poll::Ready(()),
+    });
+    // Either way it is time.
+    let _ = tokio::time::timeout(away, told).await;
 }
 
 /// Opens a stream and closes it again.
@@ -122,12 +152,12 @@ async fn connect(world: &World, subscribe: &Subscribe) -> Result<(Stream, Vec<u8
 }
 
 /// Reads a stream as fast as it comes, until it ends or the device is told something else.
-async fn hold(world: &World, account: u32, stream: &mut Stream, wish: Instant) -> End {
+async fn hold(world: &World, account: u32, stream: &mut Stream, wish: Instant) -> Box<End> {
     poll_fn(|cx| {
         loop {
             let end = ready!(poll_once(world, account, stream, wish, usize::MAX, cx));
             if let Err(end) = end {
-                return Poll::Ready(end);
+                return Poll::Ready(Box::new(end));
             }
         }
     })
@@ -135,20 +165,20 @@ async fn hold(world: &World, account: u32, stream: &mut Stream, wish: Instant) -
 }
 
 /// Reads some bytes a second while the load lasts, then as fast as it comes.
-async fn hold_slowly(world: &World, account: u32, stream: &mut Stream, wish: Instant) -> End {
+async fn hold_slowly(world: &World, account: u32, stream: &mut Stream, wish: Instant) -> Box<End> {
     let bytes_per_s = world.plan.streams.slow_bytes_per_s.max(1);
     loop {
         // Before the load it reads what makes it a stream at all.
         let slowly = world.is_loaded();
         let max = if slowly { SLOW_BYTES.min(bytes_per_s as usize) } else { usize::MAX };
         match poll_fn(|cx| poll_once(world, account, stream, wish, max, cx)).await {
-            Err(end) => return end,
+            Err(end) => return Box::new(end),
             Ok(read) if slowly => {
                 let pause = Duration::from_secs_f64(read as f64 / f64::from(bytes_per_s));
                 let device = &world.devices[account as usize];
                 let told = poll_fn(|cx| poll_told(device, cx));
                 if let Ok(order) = tokio::time::timeout(pause, told).await {
-                    return End::Told(order);
+                    return Box::new(End::Told(order));
                 }
             }
             Ok(_) => {}
@@ -246,4 +276,13 @@ pub fn silent(world: &World, account: u32) {
     let name = || world.accounts.borrow().name(account);
     world.fail_with(ErrorKind::Silent, || format!("the stream of {}: not even a heartbeat", name()));
     device.tell(Order::Reset);
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn sizes() {
+        fn out<F: Future>(f: fn(std::rc::Rc<crate::world::World>, u32) -> F) -> usize { let _ = f; size_of::<F>() }
+        println!("run {} stream {} device {} socket {}", out(super::run), size_of::<super::Stream>(), size_of::<super::Device>(), size_of::<crate::dial::Socket>());
+    }
 }

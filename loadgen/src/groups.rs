@@ -4,10 +4,21 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::plan::{ConversationsPlan, SizeShare};
+use crate::plan::{ConversationsPlan, Plan, SizeShare};
 
 /// Members of a conversation, at most (the API's limit).
 const MEMBERS_MAX: usize = 1000;
+
+/// The conversations of a worker: the members of each.
+pub fn of(plan: &Plan) -> Vec<Vec<u32>> {
+    let seed = plan.seed ^ u64::from(plan.worker);
+    plan.conversations.as_ref().map_or_else(Vec::new, |drawn| draw(drawn, plan.accounts.count, seed))
+}
+
+/// How many conversations of a worker are set up; a server that has none sets up none.
+pub fn count(plan: &Plan) -> u64 {
+    if plan.server.profile.is_some() { 0 } else { of(plan).len() as u64 }
+}
 
 /// The members of each conversation, as numbers below `accounts`; the first one creates it.
 ///

@@ -115,9 +115,10 @@ async fn ask_token(world: &World, line: &mut Line, account: u32) -> Result<(), F
 /// # Errors
 /// When the server refuses one, or does not answer for long.
 pub async fn conversations(world: &Rc<World>) -> Result<()> {
-    let Some(plan) = &world.plan.conversations else { return Ok(()) };
-    let seed = world.plan.seed ^ u64::from(world.plan.worker);
-    let drawn = groups::draw(plan, world.plan.accounts.count, seed);
+    if world.plan.conversations.is_none() {
+        return Ok(());
+    }
+    let drawn = groups::of(&world.plan);
     let (prefix, first) = (&world.plan.accounts.prefix, world.plan.accounts.first);
     // To a server without conversations this is the name of a channel.
     let named = (0..drawn.len()).map(|number| format!("{prefix}{first}-c{number}"));
@@ -150,7 +151,7 @@ pub async fn conversations(world: &Rc<World>) -> Result<()> {
 ///
 /// # Errors
 /// When no stream comes about for long.
-pub async fn streams(world: &Rc<World>, devices: &mut JoinSet<()>) -> Result<()> {
+pub async fn streams(world: &Rc<World>) -> Result<()> {
     let count = world.plan.accounts.count;
     let began = Instant::now();
     for account in 0..count {
@@ -160,7 +161,7 @@ pub async fn streams(world: &Rc<World>, devices: &mut JoinSet<()>) -> Result<()>
                 tokio::time::sleep_until(due.into()).await;
             }
         }
-        devices.spawn_local(device::run(Rc::clone(world), account));
+        tokio::task::spawn_local(device::run(Rc::clone(world), account));
     }
     let mut progress = Progress::new();
     while world.streams.get() < u64::from(count) {

@@ -54,9 +54,8 @@ async fn run(plan: Plan, mut commands: mpsc::Receiver<Command>) -> Result<Option
     background.spawn_local(tell(Rc::clone(&world)));
     background.spawn_local(behaviour::run(Rc::clone(&world)));
     begin(&world, Phase::Setup)?;
-    let mut devices = JoinSet::new();
     tokio::select! {
-        prepared = prepare(&world, &mut devices) => prepared?,
+        prepared = prepare(&world) => prepared?,
         command = commands.recv() => gone(command)?,
     }
     if world.stopped.get() {
@@ -71,7 +70,7 @@ async fn run(plan: Plan, mut commands: mpsc::Receiver<Command>) -> Result<Option
             world.stopped.set(true);
         }
     }
-    finish(&world, &mut devices, commands).await
+    finish(&world, commands).await
 }
 
 /// A command that is none of the plan: all are told apart but by their time.
@@ -89,13 +88,13 @@ fn begin(world: &World, phase: Phase) -> Result<()> {
     link::say(&Said::Phase(phase))
 }
 
-async fn prepare(world: &Rc<World>, devices: &mut JoinSet<()>) -> Result<()> {
+async fn prepare(world: &Rc<World>) -> Result<()> {
     setup::check(world).await?;
     setup::tokens(world).await?;
     setup::conversations(world).await?;
     begin(world, Phase::Open)?;
     if world.plan.streams.open {
-        setup::streams(world, devices).await?;
+        setup::streams(world).await?;
     }
     Ok(())
 }
@@ -163,26 +162,24 @@ async fn send(world: &Rc<World>, plan: MessagesPlan, start: Instant) -> Result<(
 /// The end of a load: all arrives, and is judged. A second stop ends the wait.
 async fn finish(
     world: &Rc<World>,
-    devices: &mut JoinSet<()>,
     mut commands: mpsc::Receiver<Command>,
 ) -> Result<Option<Verdict>> {
     begin(world, Phase::Settle)?;
     if let Some(plan) = world.plan.messages {
         tokio::select! {
-            settled = settle(world, devices, plan) => settled?,
+            settled = settle(world, plan) => settled?,
             command = commands.recv() => gone(command)?,
         }
     }
     tick(world)?;
     let verdict = settle::verdict(world);
-    devices.abort_all();
     match (verdict, &world.plan.verify) {
         (Some(verdict), Some(plan)) => settle::write(world, plan, verdict).map(Some),
         (verdict, _) => Ok(verdict),
     }
 }
 
-async fn settle(world: &Rc<World>, devices: &mut JoinSet<()>, plan: MessagesPlan) -> Result<()> {
+async fn settle(world: &Rc<World>, plan: MessagesPlan) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs_f64(world.plan.times.settle_s);
     if plan.pace == Pace::Closed {
         for _ in 0..plan.connections {
@@ -196,7 +193,7 @@ async fn settle(world: &Rc<World>, devices: &mut JoinSet<()>, plan: MessagesPlan
         return Ok(());
     }
     if !world.plan.streams.open {
-        setup::streams(world, devices).await?;
+        setup::streams(world).await?;
     }
     if !settle::last_messages(world, deadline).await && world.history.is_none() {
         world.fail_with(ErrorKind::Missing, || "a conversation's last message had not come to all".to_owned());
