@@ -181,7 +181,7 @@ impl Profile {
             (LastEventId::None, _) | (_, None) => {}
         }
         let mut request = Request::new(());
-        *request.uri_mut() = uri(url)?;
+        *request.uri_mut() = uri(url, values)?;
         *request.headers_mut() = headers;
         Ok(request)
     }
@@ -197,7 +197,7 @@ impl Profile {
         headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         let mut request = Request::new(Bytes::from(body));
         *request.method_mut() = method.clone();
-        *request.uri_mut() = uri(endpoint.url(values))?;
+        *request.uri_mut() = uri(endpoint.url(values), values)?;
         *request.headers_mut() = headers;
         Ok(request)
     }
@@ -240,11 +240,11 @@ impl Endpoint {
     }
 }
 
-fn uri(url: String) -> Result<Uri, RequestError> {
-    // From shared bytes, so that the text is not copied; kept a second time only by the error.
-    let bytes = Bytes::from(url);
-    Uri::from_maybe_shared(bytes.clone())
-        .map_err(|source| RequestError::Url { url: String::from_utf8_lossy(&bytes).into_owned(), source })
+/// The URL that was put together; the profile's part was checked when it was read.
+fn uri(url: String, values: &Values<'_>) -> Result<Uri, RequestError> {
+    // From shared bytes, so that the text is not copied.
+    Uri::from_maybe_shared(Bytes::from(url))
+        .map_err(|source| RequestError::Target { target: values.target.to_owned(), source })
 }
 
 /// The value of a header; what it stands for may be a secret, so that it is in no error and in no log.

@@ -20,6 +20,9 @@ const CARGO_DENY_MINOR_MIN: u32 = 18;
 /// since version 13.
 const NODE_MAJOR_MIN: u32 = 20;
 
+/// Where Debian puts nchan; `loadgen/profiles/nchan.nginx.conf` loads it from there.
+const NCHAN_MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
+
 /// A program of the system that a stage starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tool {
@@ -37,6 +40,8 @@ pub(crate) enum Tool {
     Python,
     /// Debian's chromium.
     Chromium,
+    /// nginx with the nchan module, an SSE server that the load generator is tried on.
+    Nchan,
 }
 
 impl Tool {
@@ -50,6 +55,7 @@ impl Tool {
             Tool::Npm => &["npm"],
             Tool::Python => &["python3", "python3-venv"],
             Tool::Chromium => &["chromium"],
+            Tool::Nchan => &["nginx", "libnginx-mod-nchan"],
         }
     }
 
@@ -65,6 +71,9 @@ impl Tool {
                 command::succeeds(Command::new("python3").args(["-c", "import ensurepip, ssl, venv"]))
             }
             Tool::Chromium => version("chromium"),
+            Tool::Nchan => {
+                Path::new(NCHAN_MODULE).exists() && command::succeeds(Command::new("nginx").arg("-v"))
+            }
         }
     }
 }

@@ -161,11 +161,11 @@ pub enum Problem {
 /// Why no request could be made of a profile and values.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
-    /// The target and the profile's path make no URL.
-    #[error("{url:?} is no URL; a target is written as http://127.0.0.1:8080")]
-    Url {
-        /// What was made.
-        url: String,
+    /// The target begins no URL. The rest of the URL is not shown: a token may be part of it.
+    #[error("{target:?} begins no URL; a target is written as http://127.0.0.1:8080")]
+    Target {
+        /// What was given.
+        target: String,
         /// What is wrong with it.
         source: http::uri::InvalidUri,
     },

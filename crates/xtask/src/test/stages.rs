@@ -38,7 +38,7 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage {
         name: "unit",
         about: "unit, property, contract and process tests",
-        needs: &[Tool::Compiler],
+        needs: &[Tool::Compiler, Tool::Nchan],
         run: unit,
     },
     Stage {

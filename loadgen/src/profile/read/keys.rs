@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use crate::profile::error::{Error, Problem};
 
-/// Every key of a profile. Those in [`OPEN`] are tables whose names are the writer's.
+/// Every key of a profile. Headers, queries and forms are tables: the names in them are the writer's.
 pub const KEYS: &[&str] = &[
     "name",
     "subscribe.url",
