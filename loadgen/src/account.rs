@@ -57,9 +57,9 @@ impl Accounts {
             TokenSource::Secret(secret) => Tokens::Signed(Secret(secret.as_bytes().to_vec())),
             TokenSource::File(file) => Tokens::Read(read(file, plan)?),
             TokenSource::Dev => Tokens::Asked(vec![Box::default(); plan.count as usize]),
-            TokenSource::OfHost => bail!(
-                "this worker's host has no tokens: start it with --token-secret-file or --tokens, too"
-            ),
+            TokenSource::OfHost => {
+                bail!("this worker's host has no tokens: start it with --token-secret-file or --tokens, too")
+            }
             TokenSource::None => Tokens::None,
         };
         Ok(Self { plan: plan.clone(), tokens, sending: HashMap::new() })

@@ -302,7 +302,8 @@ fn share(text: &str) -> Result<f64, String> {
 
 /// What an account's id may begin with: what a conversation's may, so that it can be a channel's name.
 fn prefix(text: &str) -> Result<String, String> {
-    let fits = text.len() <= 40 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte));
+    let fits =
+        text.len() <= 40 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte));
     fits.then(|| text.to_owned()).ok_or_else(|| "at most 40 of A-Z a-z 0-9 . _ ~ -".to_owned())
 }
 

@@ -86,7 +86,9 @@ mod tests {
         for id in [first, LARGEST, LARGEST.last()] {
             let text = id.to_string();
             assert_eq!(ClientId::parse(&text), Some(id), "{text}");
-            assert!(text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.'));
+            assert!(
+                text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.')
+            );
         }
     }
 

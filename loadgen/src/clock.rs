@@ -33,7 +33,8 @@ impl Clock {
             return Ok(());
         }
         // Setting it anew takes back an expiry that was not read.
-        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once(left)).context("the timer cannot be set")?;
+        timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &once(left))
+            .context("the timer cannot be set")?;
         loop {
             let mut ready = self.0.readable().await.context("the timer")?;
             let mut expiries = [0; 8];

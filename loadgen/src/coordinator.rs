@@ -4,11 +4,11 @@ mod workers;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use tokio::sync::mpsc;
 
-use crate::link::{Command, Said};
 use crate::groups;
+use crate::link::{Command, Said};
 use crate::measure::{Count, Phase, Tick};
 use crate::plan::Plan;
 use crate::recorder::{Checked, Expected, Meta, Recorder};
@@ -153,7 +153,11 @@ impl State {
     /// What a worker said.
     async fn take(&mut self, workers: &mut Workers, worker: usize, said: Said) -> Result<()> {
         match said {
-            Said::Hello { .. } => {}
+            Said::Hello { version, .. } => ensure!(
+                version == env!("CARGO_PKG_VERSION"),
+                "worker {worker} is of version {version}, and this is {}",
+                env!("CARGO_PKG_VERSION")
+            ),
             Said::Problem(problem) => bail!("{problem}"),
             Said::Tick(tick) => self.ticks[worker].follow(&tick),
             Said::Phase(phase) => {

@@ -55,7 +55,8 @@ impl Dialer {
             let (https, host, port, authority) = parse(target)?;
             let looked_up = tokio::net::lookup_host((host.as_str(), port)).await;
             let looked_up = looked_up.with_context(|| format!("cannot resolve {host}"))?;
-            let family = |address: &SocketAddr| plan.source.is_none_or(|from| from.is_ipv4() == address.is_ipv4());
+            let family =
+                |address: &SocketAddr| plan.source.is_none_or(|from| from.is_ipv4() == address.is_ipv4());
             let addresses: Vec<_> = looked_up.filter(family).collect();
             ensure!(!addresses.is_empty(), "{host} has no address that --source can reach");
             let tls = match https {

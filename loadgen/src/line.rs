@@ -15,7 +15,7 @@ use crate::plan::Http;
 use crate::server::Call;
 
 /// A call without an answer by then is given up, and made again. The server's own time for a body.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
+pub const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// The largest answer that is read: of an outbox of 1,000 messages.
 const BODY_BYTES_MAX: usize = 4 << 20;

@@ -134,7 +134,9 @@ fn write(load: &Load, report: &Report) -> Result<()> {
     for (file, text) in [(&load.json, report::json(report)), (&load.html, report::html(report))] {
         match file {
             Some(file) if is_standard_output(file) => writeln!(output, "{text}").context("cannot write")?,
-            Some(file) => fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?,
+            Some(file) => {
+                fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?
+            }
             None => {}
         }
     }

@@ -14,7 +14,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail, ensure};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command as Process;
 
@@ -42,7 +44,8 @@ impl Secret {
     /// # Errors
     /// When it cannot be read, or is too short to keep anybody out.
     pub fn read(file: &PathBuf) -> Result<Self> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let text = text.trim_end();
         ensure!(text.len() >= 22, "{}: a secret needs at least 22 characters", file.display());
         Ok(Self(text.as_bytes().to_vec()))
@@ -194,7 +197,8 @@ mod tests {
         let secret = |text: Option<&str>| text.map(|text| Secret(text.as_bytes().to_vec()));
         let (worker, coordinator) = (secret(worker), secret(coordinator));
         let (one, other) = tokio::io::duplex(1024);
-        let ((one_from, mut one_to), (other_from, mut other_to)) = (tokio::io::split(one), tokio::io::split(other));
+        let ((one_from, mut one_to), (other_from, mut other_to)) =
+            (tokio::io::split(one), tokio::io::split(other));
         let (mut one_from, mut other_from) = (BufReader::new(one_from), BufReader::new(other_from));
         let challenged = async {
             let challenged = challenge(&mut one_from, &mut one_to, worker.as_ref()).await;

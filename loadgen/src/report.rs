@@ -195,4 +195,3 @@ pub struct Verdict {
     /// Files with the whole history, JSON lines, where it was asked for.
     pub history: Vec<String>,
 }
-

@@ -50,6 +50,8 @@ pub async fn open_loop(world: Rc<World>, plan: MessagesPlan, begin: Instant, mut
     let mut number = 0;
     let end = world.plan.times.load();
     for at in Arrivals::new(seed, per_s / f64::from(plan.outbox), ramp_s).take_while(|at| *at < end) {
+        // Messages that are late are handed out at once, and others must have their turn all the same.
+        tokio::task::coop::consume_budget().await;
         let Some(&voice) = voices.choose(&mut random) else { return };
         let due = begin + at;
         if clock.sleep_until(due).await.is_err() || world.stopped.get() {
@@ -58,7 +60,8 @@ pub async fn open_loop(world: Rc<World>, plan: MessagesPlan, begin: Instant, mut
         let post = post(&world, voice, number, plan.outbox, due);
         number += u64::from(plan.outbox);
         if world.jobs.push(Job::Post(post)).is_err() {
-            let what = || "the server is slower than the load: lower --rate or raise --connections".to_owned();
+            let what =
+                || "the server is slower than the load: lower --rate or raise --connections".to_owned();
             (0..plan.outbox).for_each(|_| world.fail_with(ErrorKind::Overrun, what));
         }
     }

@@ -6,8 +6,8 @@ pub use godwit::get;
 
 use bytes::Bytes;
 use godwit_judge::Message;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
 use godwit_sse::Event;
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::client_id::ClientId;
 use crate::failure::Failure;
@@ -122,10 +122,21 @@ impl Server {
     }
 
     /// What an answer to messages says.
-    pub fn answered(&self, world: &World, post: &Post, status: u16, retry: Option<&str>, body: &[u8]) -> Answered {
+    pub fn answered(
+        &self,
+        world: &World,
+        post: &Post,
+        status: u16,
+        retry: Option<&str>,
+        body: &[u8],
+    ) -> Answered {
         match self {
             Server::Godwit => godwit::answered(world, post, status, retry, body),
-            Server::Profile(profile) if StatusCode::from_u16(status).is_ok_and(|status| profile.accepts(status)) => Answered::Stored(Vec::new()),
+            Server::Profile(profile)
+                if StatusCode::from_u16(status).is_ok_and(|status| profile.accepts(status)) =>
+            {
+                Answered::Stored(Vec::new())
+            }
             Server::Profile(_) => refused(Failure::answer(status, retry, body)),
         }
     }
@@ -180,11 +191,12 @@ struct Owned {
 fn values(world: &World, account: u32, post: Option<&Post>) -> Owned {
     let accounts = world.accounts.borrow();
     let conversations = world.conversations.borrow();
-    let conversation = match post {
-        Some(post) => conversations.get(post.id.conversation as usize),
-        // Accounts are in one conversation each where there are channels.
-        None => conversations.iter().find(|conversation| conversation.members.contains(&account)),
+    let number = match post {
+        Some(post) => Some(post.id.conversation),
+        None => world.channels.borrow().get(account as usize).copied(),
     };
+    // Who is in none, as everybody is in `idle`, has a channel of their own.
+    let conversation = number.and_then(|number| conversations.get(number as usize));
     let name = accounts.name(account);
     Owned {
         target: world.plan.server.targets[0].clone(),

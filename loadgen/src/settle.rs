@@ -45,7 +45,8 @@ pub async fn last_messages(world: &Rc<World>, deadline: Instant) -> bool {
         let id = |(conversation, sender)| ClientId { run, worker, conversation, sender, number: 0, due_us };
         numbered.map(|(number, conversation)| id((number, conversation.members[0])).last()).collect()
     };
-    let wanted: usize = world.conversations.borrow().iter().map(|conversation| conversation.members.len()).sum();
+    let wanted: usize =
+        world.conversations.borrow().iter().map(|conversation| conversation.members.len()).sum();
     for id in ids {
         world.count(Count::Due);
         let post = Post { id, count: 1, due: Instant::now(), sent: None };
@@ -94,9 +95,13 @@ fn expected(world: &World) -> Expected {
     let accounts = world.accounts.borrow();
     let conversations = world.conversations.borrow();
     let members = conversations.iter().map(|conversation| {
-        (conversation.id.to_string(), conversation.members.iter().map(|&member| accounts.name(member)).collect())
+        (
+            conversation.id.to_string(),
+            conversation.members.iter().map(|&member| accounts.name(member)).collect(),
+        )
     });
-    let here = (0u32..).zip(&world.devices).filter(|(_, device)| device.ready.get() && device.caught_up.get());
+    let here =
+        (0u32..).zip(&world.devices).filter(|(_, device)| device.ready.get() && device.caught_up.get());
     let complete = here.map(|(account, _)| (accounts.name(account), accounts.device(account).to_owned()));
     Expected { members: members.collect(), complete: complete.collect() }
 }

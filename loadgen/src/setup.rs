@@ -1,6 +1,5 @@
 //! Before the load: whether the server is there and believes us, tokens, conversations, streams.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -34,10 +33,20 @@ pub async fn check(world: &World) -> Result<()> {
     let target = &world.plan.server.targets[0];
     if let Err(failure) = try_check(world).await {
         match (failure.kind, failure.status) {
-            (ErrorKind::Connect, _) => bail!("cannot connect to {target}: {}; is it running, and is --target right?", failure.what),
-            (ErrorKind::Handshake, _) => bail!("no TLS or HTTP/2 with {target}: {}; see --ca-file and --http", failure.what),
-            (_, Some(401 | 403)) => bail!("{target} does not believe the token: {}; see --token-secret-file and --tokens", failure.what),
-            (_, Some(404)) => bail!("{target} does not know this address: {}; is it the server's public port?", failure.what),
+            (ErrorKind::Connect, _) => {
+                bail!("cannot connect to {target}: {}; is it running, and is --target right?", failure.what)
+            }
+            (ErrorKind::Handshake, _) => {
+                bail!("no TLS or HTTP/2 with {target}: {}; see --ca-file and --http", failure.what)
+            }
+            (_, Some(401 | 403)) => bail!(
+                "{target} does not believe the token: {}; see --token-secret-file and --tokens",
+                failure.what
+            ),
+            (_, Some(404)) => bail!(
+                "{target} does not know this address: {}; is it the server's public port?",
+                failure.what
+            ),
             _ => bail!("{target} does not answer as it should: {failure}"),
         }
     }
@@ -125,6 +134,7 @@ pub async fn conversations(world: &Rc<World>) -> Result<()> {
     let named = named.zip(drawn).map(|(id, members)| Conversation { id: id.into(), members: members.into() });
     world.conversations.borrow_mut().extend(named);
     if !world.server.is_godwit() {
+        channels(world);
         return Ok(());
     }
     let mut senders = JoinSet::new();
@@ -145,6 +155,15 @@ pub async fn conversations(world: &Rc<World>) -> Result<()> {
         progress.check(world, u64::from(count) - world.jobs.waiting() as u64)?;
     }
     progress.check(world, u64::MAX)
+}
+
+/// Notes which channel each account listens to.
+fn channels(world: &World) {
+    let mut channels = world.channels.borrow_mut();
+    channels.resize(world.plan.accounts.count as usize, u32::MAX);
+    for (number, conversation) in (0u32..).zip(world.conversations.borrow().iter()) {
+        conversation.members.iter().for_each(|&member| channels[member as usize] = number);
+    }
 }
 
 /// Opens the streams; ready when all are.
@@ -195,9 +214,7 @@ impl Progress {
         if self.since.elapsed() < STALLED {
             return Ok(());
         }
-        let seen: HashMap<_, _> =
-            world.tick.borrow().errors.iter().map(|(kind, failures)| (kind, failures.first.clone())).collect();
-        let why = seen.iter().map(|(kind, first)| format!("; {}: {first}", kind.name())).collect::<String>();
-        bail!("nothing has moved for {} s, {done} done{why}", STALLED.as_secs());
+        let why = world.failed.borrow().as_ref().map(|failure| format!("; the first failure: {failure}"));
+        bail!("nothing has moved for {} s, {done} done{}", STALLED.as_secs(), why.unwrap_or_default());
     }
 }

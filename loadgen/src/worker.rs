@@ -160,10 +160,7 @@ async fn send(world: &Rc<World>, plan: MessagesPlan, start: Instant) -> Result<(
 }
 
 /// The end of a load: all arrives, and is judged. A second stop ends the wait.
-async fn finish(
-    world: &Rc<World>,
-    mut commands: mpsc::Receiver<Command>,
-) -> Result<Option<Verdict>> {
+async fn finish(world: &Rc<World>, mut commands: mpsc::Receiver<Command>) -> Result<Option<Verdict>> {
     begin(world, Phase::Settle)?;
     if let Some(plan) = world.plan.messages {
         tokio::select! {
@@ -196,7 +193,8 @@ async fn settle(world: &Rc<World>, plan: MessagesPlan) -> Result<()> {
         setup::streams(world).await?;
     }
     if !settle::last_messages(world, deadline).await && world.history.is_none() {
-        world.fail_with(ErrorKind::Missing, || "a conversation's last message had not come to all".to_owned());
+        world
+            .fail_with(ErrorKind::Missing, || "a conversation's last message had not come to all".to_owned());
     }
     Ok(())
 }

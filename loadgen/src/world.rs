@@ -61,6 +61,10 @@ pub struct World {
     pub stopped: Cell<bool>,
     /// Nobody waits for answers any more.
     pub given_up: Cell<bool>,
+    /// The first failure.
+    pub failed: RefCell<Option<Failure>>,
+    /// The conversation of each account, by their numbers; kept for servers that have channels only.
+    pub channels: RefCell<Vec<u32>>,
     /// A conversation cannot be set up: why.
     pub refused: RefCell<Option<Failure>>,
     /// Streams that were left without a word, and when: the server does not know yet.
@@ -169,6 +173,8 @@ impl World {
             changed: Notify::new(),
             stopped: Cell::default(),
             given_up: Cell::default(),
+            failed: RefCell::default(),
+            channels: RefCell::default(),
             refused: RefCell::default(),
             left: RefCell::default(),
             ends: RefCell::default(),
@@ -197,7 +203,8 @@ impl World {
 
     /// Records a failure.
     pub fn fail(&self, failure: &Failure) {
-        self.tick.borrow_mut().errors.push(failure.kind, || failure.what.clone());
+        self.fail_with(failure.kind, || failure.what.clone());
+        self.failed.borrow_mut().get_or_insert_with(|| failure.clone());
     }
 
     /// Records a failure in these words.

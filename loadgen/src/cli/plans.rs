@@ -9,8 +9,8 @@ use http::Uri;
 use super::{Load, Scenario, Verify, WorkersArg};
 use crate::coordinator::Place;
 use crate::plan::{
-    AccountsPlan, ConversationsPlan, MessagesPlan, Pace, Plan, ProfilePlan, ServerPlan, StreamsPlan, Times, TokenSource,
-    VerifyPlan,
+    AccountsPlan, ConversationsPlan, MessagesPlan, Pace, Plan, ProfilePlan, ServerPlan, StreamsPlan, Times,
+    TokenSource, VerifyPlan,
 };
 use crate::remote::Secret;
 
@@ -44,7 +44,12 @@ impl Scenario {
 ///
 /// # Errors
 /// When the load cannot be made as it is asked for: what is wrong, and what would be right.
-pub fn plans(scenario: Scenario, load: &Load, verify: Option<&Verify>, seed: u64) -> Result<Vec<(Place, Plan)>> {
+pub fn plans(
+    scenario: Scenario,
+    load: &Load,
+    verify: Option<&Verify>,
+    seed: u64,
+) -> Result<Vec<(Place, Plan)>> {
     fits(scenario, load)?;
     let profile = load.profile.as_deref().map(|file| profile(file, load, verify.is_some())).transpose()?;
     let workers = load.workers.count() as u32;
@@ -60,7 +65,9 @@ pub fn plans(scenario: Scenario, load: &Load, verify: Option<&Verify>, seed: u64
         let count = share(streams, worker, workers);
         let place = match &load.workers {
             WorkersArg::Here(_) => Place::Here,
-            WorkersArg::At(hosts) => Place::At { address: hosts[worker as usize].clone(), secret: secret.clone() },
+            WorkersArg::At(hosts) => {
+                Place::At { address: hosts[worker as usize].clone(), secret: secret.clone() }
+            }
         };
         let plan = Plan {
             worker,
@@ -76,10 +83,8 @@ pub fn plans(scenario: Scenario, load: &Load, verify: Option<&Verify>, seed: u64
                 tokens: tokens_at(&tokens, &place),
             },
             accounts: AccountsPlan { prefix: load.account_prefix.clone(), first, count },
-            conversations: (scenario != Scenario::Idle).then(|| ConversationsPlan {
-                sizes: load.groups.0.clone(),
-                per_account: load.conversations,
-            }),
+            conversations: (scenario != Scenario::Idle)
+                .then(|| ConversationsPlan { sizes: load.groups.0.clone(), per_account: load.conversations }),
             streams: streams_plan(scenario, load, profile.is_some(), workers),
             messages: messages(scenario, load, streams, worker, workers),
             times: Times {
@@ -87,8 +92,10 @@ pub fn plans(scenario: Scenario, load: &Load, verify: Option<&Verify>, seed: u64
                 run_s: load.seconds.unwrap_or(scenario.usual().seconds),
                 settle_s: load.settle_s,
             },
-            verify: verify
-                .map(|verify| VerifyPlan { history: verify.history.clone(), records_max: verify.history_records }),
+            verify: verify.map(|verify| VerifyPlan {
+                history: verify.history.clone(),
+                records_max: verify.history_records,
+            }),
         };
         first += u64::from(count);
         plans.push((place, plan));
@@ -111,10 +118,18 @@ fn fits(scenario: Scenario, load: &Load) -> Result<()> {
     ];
     for (flag, given, of) in flags {
         let names: Vec<&str> = of.iter().map(|scenario| scenario.name()).collect();
-        ensure!(!given || of.contains(&scenario), "{flag} is for {}, not for {}", names.join(" and "), scenario.name());
+        ensure!(
+            !given || of.contains(&scenario),
+            "{flag} is for {}, not for {}",
+            names.join(" and "),
+            scenario.name()
+        );
     }
     let talks = load.rate.is_some() || load.closed_loop || load.no_streams;
-    ensure!(!talks || scenario != Idle, "idle sends no messages: --rate, --closed-loop and --no-streams are for the others");
+    ensure!(
+        !talks || scenario != Idle,
+        "idle sends no messages: --rate, --closed-loop and --no-streams are for the others"
+    );
     ensure!(!load.no_streams || scenario == Scenario::Chat, "--no-streams is for chat");
     ensure!(
         load.profile.is_none() || (load.conversations == 1 && load.outbox == 1),
@@ -222,7 +237,13 @@ fn streams_plan(scenario: Scenario, load: &Load, profile: bool, workers: u32) ->
     }
 }
 
-fn messages(scenario: Scenario, load: &Load, streams: u32, worker: u32, workers: u32) -> Option<MessagesPlan> {
+fn messages(
+    scenario: Scenario,
+    load: &Load,
+    streams: u32,
+    worker: u32,
+    workers: u32,
+) -> Option<MessagesPlan> {
     if scenario == Scenario::Idle {
         return None;
     }

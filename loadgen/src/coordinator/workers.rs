@@ -3,7 +3,10 @@
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _,
+    BufReader,
+};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command as Process};
 use tokio::sync::mpsc;
@@ -37,8 +40,11 @@ impl Place {
     }
 }
 
+/// The two ends of a pipe or a connection: what a worker says, and what it hears.
+type Ends = (Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>);
+
 /// Started workers.
-pub struct Workers {
+pub(super) struct Workers {
     commands: Vec<Box<dyn AsyncWrite + Send + Unpin>>,
     children: Vec<Child>,
     readers: JoinSet<()>,
@@ -49,11 +55,11 @@ impl Workers {
     ///
     /// # Errors
     /// When one cannot be started or reached; the others are ended then.
-    pub async fn start(plans: Vec<(Place, Plan)>) -> Result<(Self, mpsc::Receiver<(usize, Said)>)> {
+    pub(super) async fn start(plans: Vec<(Place, Plan)>) -> Result<(Self, mpsc::Receiver<(usize, Said)>)> {
         let (sender, receiver) = mpsc::channel(SAID_MAX);
         let mut workers = Self { commands: Vec::new(), children: Vec::new(), readers: JoinSet::new() };
         for (number, (place, plan)) in plans.into_iter().enumerate() {
-            let (output, input): (Box<dyn AsyncRead + Send + Unpin>, _) = match &place {
+            let (output, input) = match &place {
                 Place::Here => workers.spawn()?,
                 Place::At { address, secret } => connect(address, secret.as_ref()).await?,
             };
@@ -65,17 +71,17 @@ impl Workers {
     }
 
     /// How many there are.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.commands.len()
     }
 
     /// Process ids of those on this host.
-    pub fn pids(&self) -> impl Iterator<Item = u32> {
+    pub(super) fn pids(&self) -> impl Iterator<Item = u32> {
         self.children.iter().filter_map(Child::id)
     }
 
     /// Tells all of them. One that is gone shows by what it no longer says.
-    pub async fn tell_all(&mut self, command: &Command) {
+    pub(super) async fn tell_all(&mut self, command: &Command) {
         for number in 0..self.count() {
             let _ = self.tell(number, command).await;
         }
@@ -90,7 +96,7 @@ impl Workers {
     }
 
     /// Ends all of them. They end by themselves when nobody talks to them any more.
-    pub async fn end(mut self) {
+    pub(super) async fn end(mut self) {
         self.commands.clear();
         for child in &mut self.children {
             let ended = tokio::time::timeout(std::time::Duration::from_secs(2), child.wait()).await;
@@ -101,12 +107,16 @@ impl Workers {
         }
     }
 
-    #[expect(clippy::type_complexity, reason = "the two ends of a pipe, whatever they are")]
-    fn spawn(&mut self) -> Result<(Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>)> {
+    fn spawn(&mut self) -> Result<Ends> {
         let program = std::env::current_exe().context("cannot find this program to start workers")?;
         let mut process = Process::new(program);
         // A group of its own: Ctrl-C is for the coordinator, who says what is to happen.
-        process.arg("worker").stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0).kill_on_drop(true);
+        process
+            .arg("worker")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .process_group(0)
+            .kill_on_drop(true);
         let mut child = process.spawn().context("cannot start a worker")?;
         let (output, input) = (child.stdout.take(), child.stdin.take());
         self.children.push(child);
@@ -117,11 +127,7 @@ impl Workers {
     }
 }
 
-#[expect(clippy::type_complexity, reason = "the two ends of a connection, whatever they are")]
-async fn connect(
-    address: &str,
-    secret: Option<&Secret>,
-) -> Result<(Box<dyn AsyncRead + Send + Unpin>, Box<dyn AsyncWrite + Send + Unpin>)> {
+async fn connect(address: &str, secret: Option<&Secret>) -> Result<Ends> {
     let running = "is `godwit-loadgen worker --listen` running there?";
     let socket = TcpStream::connect(address).await;
     let socket = socket.with_context(|| format!("cannot connect to the worker at {address}; {running}"))?;
@@ -145,7 +151,8 @@ async fn read(number: usize, output: impl AsyncBufRead + Unpin, said: mpsc::Send
             Ok(1..) => serde_json::from_slice::<Said>(&line),
             _ => break,
         };
-        let word = word.unwrap_or_else(|error| Said::Problem(format!("worker {number} said what is no word: {error}")));
+        let word = word
+            .unwrap_or_else(|error| Said::Problem(format!("worker {number} said what is no word: {error}")));
         done |= matches!(word, Said::Done(_) | Said::Problem(_));
         if said.send((number, word)).await.is_err() {
             return;

@@ -86,7 +86,9 @@ mod tests {
         let (_, after) = behind.split_once("</script").expect("it ends");
         // The one address is a name: that of SVG's elements.
         let page = format!("{before}{after}").replace("http://www.w3.org/2000/svg", "");
-        for reference in ["http:", "https:", "//cdn", "src=", "url(", "@import", "fetch(", "import(", "XMLHttp"] {
+        for reference in
+            ["http:", "https:", "//cdn", "src=", "url(", "@import", "fetch(", "import(", "XMLHttp"]
+        {
             assert!(!page.contains(reference), "{reference} in the page");
         }
         let links: Vec<_> = page.match_indices("href=").map(|(at, _)| &page[at..at + 12]).collect();

@@ -75,7 +75,9 @@ fn tick(at: u64, phase: Phase, draw: &mut Draw) -> Tick {
     }
     if down {
         (0..40 + at % 7).for_each(|_| tick.errors.push(ErrorKind::Connect, || "connection refused".into()));
-        (0..25).for_each(|_| tick.errors.push(ErrorKind::NoAnswer, || "POST /v1/outbox: connection reset".into()));
+        (0..25).for_each(|_| {
+            tick.errors.push(ErrorKind::NoAnswer, || "POST /v1/outbox: connection reset".into())
+        });
     }
     if matches!(phase, Phase::WarmUp | Phase::Run) {
         messages(at, down, &mut tick, draw);
@@ -97,7 +99,13 @@ fn messages(at: u64, down: bool, tick: &mut Tick, draw: &mut Draw) {
     tick.counts[Count::Arrived] = taken * 3;
     tick.counts[Count::Event] = taken * 4;
     tick.queued = if down { due * (at - KILLED + 1) } else { at % 4 };
-    let late = if at == KILLED + 3 { 900_000.0 } else if at % 23 == 0 { 9_000.0 } else { 700.0 };
+    let late = if at == KILLED + 3 {
+        900_000.0
+    } else if at % 23 == 0 {
+        9_000.0
+    } else {
+        700.0
+    };
     for message in 0..taken {
         let tail = if message % 400 == 0 { 8.0 } else { 1.0 };
         let us = draw.us(late * tail);
@@ -109,7 +117,11 @@ fn messages(at: u64, down: bool, tick: &mut Tick, draw: &mut Draw) {
 
 fn recorded(until: u64) -> Recorder {
     let mut recorder = Recorder::new(meta());
-    recorder.expect(Expected { streams: 2_000, conversations: 1_000, phases: vec![(Phase::Run, Duration::from_secs(90))] });
+    recorder.expect(Expected {
+        streams: 2_000,
+        conversations: 1_000,
+        phases: vec![(Phase::Run, Duration::from_secs(90))],
+    });
     let mut draw = Draw(0x9e37_79b9_7f4a_7c15);
     for at in 0..until {
         let (begin, phase) = *BEGINS.iter().rfind(|begin| begin.0 <= at).expect("it begins at 0");
@@ -121,13 +133,22 @@ fn recorded(until: u64) -> Recorder {
         if !(KILLED..KILLED + 3).contains(&at) {
             let since = if at >= KILLED + 3 { at - KILLED - 3 } else { at };
             let cpu_s = Some(since as f64 * 0.41 + draw.unit() * 0.2);
-            let sample = Sample { at_s: at as f64, resident_bytes: resident, private_bytes: Some(resident - 4_000_000), cpu_s };
+            let sample = Sample {
+                at_s: at as f64,
+                resident_bytes: resident,
+                private_bytes: Some(resident - 4_000_000),
+                cpu_s,
+            };
             recorder.watched("pid 4711", true, sample);
         }
         for worker in ["pid 4720", "pid 4721"] {
             let cpu_s = Some(at as f64 * 0.07 + draw.unit() * 0.03);
             let resident_bytes = 5_200_000 + tick.streams * 390;
-            recorder.watched(worker, false, Sample { at_s: at as f64, resident_bytes, private_bytes: None, cpu_s });
+            recorder.watched(
+                worker,
+                false,
+                Sample { at_s: at as f64, resident_bytes, private_bytes: None, cpu_s },
+            );
         }
         recorder.tick(Duration::from_secs(at + 1), phase, &tick);
     }
@@ -166,7 +187,8 @@ fn verdict() -> Verdict {
 
 /// A run that was ended by a violation, with text in it that tries to be more than text.
 pub(crate) fn failed() -> Report {
-    let hostile = "</script><script>alert(1)</script> <img src=x onerror=alert(2)> <!-- \u{2028} \u{1b}[2J\r &amp;";
+    let hostile =
+        "</script><script>alert(1)</script> <img src=x onerror=alert(2)> <!-- \u{2028} \u{1b}[2J\r &amp;";
     let mut recorder = recorded(40);
     let mut tick = Tick::default();
     tick.errors.push(ErrorKind::Refused, || hostile.to_owned());
@@ -176,7 +198,8 @@ pub(crate) fn failed() -> Report {
          acknowledged at 12.301 s: conversation c-17, message m-4711, n 208, text {hostile}\n  \
          inbox of a-93 read to its end at 41.772 s: n 206, n 207, n 209"
     );
-    let verdict = Verdict { violation: Some(violation), history: vec!["history-0.jsonl".into()], ..verdict() };
+    let verdict =
+        Verdict { violation: Some(violation), history: vec!["history-0.jsonl".into()], ..verdict() };
     let mut report = recorder.finish(true, Some(verdict));
     report.scenario = hostile.to_owned();
     report

@@ -72,7 +72,8 @@ impl Text {
         self.named("started", &format!("{} on {}", report.started_at, report.machine));
         let workers = if report.workers == 1 { "worker" } else { "workers" };
         self.named("load from", &format!("{} {workers}, seed {}", report.workers, report.seed));
-        let phases = report.phases.iter().map(|phase| format!("{} {}", phase.phase.name(), time(phase.seconds)));
+        let phases =
+            report.phases.iter().map(|phase| format!("{} {}", phase.phase.name(), time(phase.seconds)));
         let mut phases: Vec<_> = phases.collect();
         if report.interrupted {
             phases.push("ended before its time".to_owned());
@@ -89,7 +90,13 @@ impl Text {
         for &count in Count::ALL.iter().filter(|count| all.counts[**count] > 0) {
             let per_second = if run.seconds > 0.0 { run.counts[count] as f64 / run.seconds } else { 0.0 };
             let figures = [whole(run.counts[count]), rate(per_second), whole(all.counts[count])];
-            self.line(&format!("  {:20}{:>12}{:>16}{:>18}", words(count.name()), figures[0], figures[1], figures[2]));
+            self.line(&format!(
+                "  {:20}{:>12}{:>16}{:>18}",
+                words(count.name()),
+                figures[0],
+                figures[1],
+                figures[2]
+            ));
         }
         if all.counts == Counts::default() {
             self.line("  nothing happened");
@@ -138,9 +145,18 @@ impl Text {
         if errors.total() == 0 {
             return self.line("no errors");
         }
-        self.line(&format!("errors: {} in all phases, {} of them in the run", whole(errors.total()), whole(report.run.errors.total())));
+        self.line(&format!(
+            "errors: {} in all phases, {} of them in the run",
+            whole(errors.total()),
+            whole(report.run.errors.total())
+        ));
         for (kind, failures) in errors.iter() {
-            self.line(&format!("  {:22}{:>10}  first: {}", kind.name(), whole(failures.count), failures.first));
+            self.line(&format!(
+                "  {:22}{:>10}  first: {}",
+                kind.name(),
+                whole(failures.count),
+                failures.first
+            ));
         }
     }
 

@@ -40,7 +40,8 @@ pub(super) fn call(world: &World, job: &Job) -> Call {
             (*account, Method::POST, "/v1/acks".to_owned(), json!({"last_event_id": id}))
         }
         Job::State { account, background } => {
-            let device = utf8_percent_encode(world.accounts.borrow().device(*account), NON_ALPHANUMERIC).to_string();
+            let device =
+                utf8_percent_encode(world.accounts.borrow().device(*account), NON_ALPHANUMERIC).to_string();
             let state = if *background { "background" } else { "foreground" };
             (*account, Method::PUT, format!("/v1/devices/{device}/state"), json!({"state": state}))
         }
@@ -99,10 +100,17 @@ fn open(world: &World, conversation: u32) -> (u32, Value) {
     (members[0], json!({"kind": "group", "members": others, "client_id": client_id}))
 }
 
-pub(super) fn answered(world: &World, post: &Post, status: u16, retry: Option<&str>, body: &[u8]) -> Answered {
+pub(super) fn answered(
+    world: &World,
+    post: &Post,
+    status: u16,
+    retry: Option<&str>,
+    body: &[u8],
+) -> Answered {
     let judged = world.history.is_some();
     let message = |answer: &Value, number| posted(answer, &ClientId { number, ..post.id }.to_string());
-    let unreadable = || Answered::Never(Failure::said(ErrorKind::Malformed, "an answer to a message lacks a field"));
+    let unreadable =
+        || Answered::Never(Failure::said(ErrorKind::Malformed, "an answer to a message lacks a field"));
     if post.count == 1 {
         return match status {
             200 | 201 if !judged => Answered::Stored(Vec::new()),
@@ -125,7 +133,8 @@ pub(super) fn answered(world: &World, post: &Post, status: u16, retry: Option<&s
     if results.len() != usize::from(post.count) {
         return unreadable();
     }
-    if let Some(failed) = results.iter().find(|result| !matches!(result["status"].as_u64(), Some(200 | 201))) {
+    if let Some(failed) = results.iter().find(|result| !matches!(result["status"].as_u64(), Some(200 | 201)))
+    {
         let again = results.iter().all(|result| {
             matches!(result["status"].as_u64(), Some(200 | 201)) || result["problem"]["retryable"] == true
         });
@@ -133,7 +142,8 @@ pub(super) fn answered(world: &World, post: &Post, status: u16, retry: Option<&s
         let failure = Failure::said(kind, format!("an item of an outbox: {failed}"));
         return if again { Answered::Again(failure) } else { Answered::Never(failure) };
     }
-    let stored = results.iter().zip(post.numbers()).map(|(result, number)| message(&result["message"], number));
+    let stored =
+        results.iter().zip(post.numbers()).map(|(result, number)| message(&result["message"], number));
     stored.collect::<Option<Vec<_>>>().map_or_else(unreadable, Answered::Stored)
 }
 
