@@ -96,6 +96,12 @@ pub async fn run(run: Run) -> Result<Report> {
     view.end();
     workers.end().await;
     let interrupted = followed?;
+    if let (Some(verdict), Some(judged)) = (&mut state.verdict, state.judged)
+        && verdict.violation.is_some()
+    {
+        // A judge that found something does not go on to count.
+        (verdict.messages, verdict.events) = (judged.messages, judged.events);
+    }
     Ok(state.recorder.finish(interrupted, state.verdict))
 }
 

@@ -296,6 +296,6 @@ mod tests {
     #[test]
     fn what_waits_on_an_idle_stream_is_small() {
         let (task, stream, device) = (size_of_output(run), size_of::<Stream>(), size_of::<Device>());
-        assert!(task + stream + device <= 360, "task {task}, stream {stream}, device {device}");
+        assert!(task + stream + device <= 384, "task {task}, stream {stream}, device {device}");
     }
 }

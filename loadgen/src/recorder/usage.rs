@@ -7,6 +7,9 @@ use crate::report::{Cpu, Memory, PhaseTime, Sample, Second, Watched};
 /// an older one may be of a process that is gone.
 const LOOK_DISTANCE_S: f64 = 2.5;
 
+/// With fewer streams the growth is that of the process itself, some megabytes whatever it does.
+const STREAMS_MIN: u64 = 500;
+
 /// Growth of memory between the beginning of [`Phase::Open`] and the end of [`Phase::Run`], by the streams
 /// that were open then. Nothing if the run did not come that far or no stream was open.
 pub(super) fn memory(
@@ -24,7 +27,7 @@ pub(super) fn memory(
         Some(grown / streams as f64)
     };
     let (server, generator) = (per_stream(servers), per_stream(generators));
-    (streams > 0 && (server.is_some() || generator.is_some())).then_some(Memory {
+    (streams >= STREAMS_MIN && (server.is_some() || generator.is_some())).then_some(Memory {
         streams,
         server_bytes_per_stream: server,
         generator_bytes_per_stream: generator,
@@ -77,7 +80,7 @@ fn growth(samples: &[Sample], before_s: f64, after_s: f64) -> Option<f64> {
         .windows(2)
         .filter(|two| two[0].at_s >= before.at_s && two[1].at_s <= after.at_s)
         .any(|two| two[1].cpu_s < two[0].cpu_s);
-    (!began_anew).then(|| after.resident_bytes as f64 - before.resident_bytes as f64)
+    (!began_anew).then_some(after.resident_bytes as f64 - before.resident_bytes as f64)
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ fn messages(at: u64, down: bool, tick: &mut Tick, draw: &mut Draw) {
     tick.queued = if down { due * (at - KILLED + 1) } else { at % 4 };
     let late = if at == KILLED + 3 {
         900_000.0
-    } else if at % 23 == 0 {
+    } else if at.is_multiple_of(23) {
         9_000.0
     } else {
         700.0

@@ -15,6 +15,9 @@ const NAME: usize = 18;
 /// Lines of a violation's excerpt that are shown; the whole is in the report as JSON.
 const EXCERPT_LINES_MAX: usize = 40;
 
+/// Of each of them: a record of an event with a long text in it is cut.
+const EXCERPT_CHARS_MAX: usize = 600;
+
 /// Servers that have a line of their own; more of them are summed up.
 const SERVERS_MAX: usize = 8;
 
@@ -203,7 +206,9 @@ impl Text {
             (Some(violation), _) => {
                 self.line("VIOLATION of the guarantees:");
                 for line in violation.lines().take(EXCERPT_LINES_MAX) {
-                    self.line(&format!("  {line}"));
+                    // Whole, whatever the width: it is what a person has to look at.
+                    let shown: String = one_line(line).chars().take(EXCERPT_CHARS_MAX).collect();
+                    self.0 += &format!("  {shown}\n");
                 }
                 let more = violation.lines().count().saturating_sub(EXCERPT_LINES_MAX);
                 if more > 0 {
@@ -300,7 +305,7 @@ mod tests {
         assert!(text.contains("VIOLATION of the guarantees:\n  G1"), "{text}");
         assert!(text.contains("ended before its time"), "{text}");
         assert!(!text.contains('\u{1b}') && !text.contains('\r'), "{text:?}");
-        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= EXCERPT_CHARS_MAX + 2), "{text}");
     }
 
     #[test]
