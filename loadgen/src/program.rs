@@ -15,7 +15,7 @@ use crate::plan::Plan;
 use crate::recorder::{self, Meta};
 use crate::remote::{self, Listen, Secret};
 use crate::report::{self, Report};
-use crate::terminal::View;
+use crate::terminal::{Mode, View};
 use crate::watch::Target;
 use crate::worker;
 
@@ -88,7 +88,7 @@ fn run(scenario: Scenario, load: &Load, verify: Option<&Verify>) -> Result<u8> {
         started: SystemTime::now(),
         machine: recorder::machine(),
     };
-    let view = View::new(load.quiet);
+    let view = View::new(Mode::fitting(load.quiet));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let report = runtime.block_on(coordinator::run(Run { plans, meta, watched, view }))?;
     write(load, &report)?;

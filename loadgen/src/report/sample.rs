@@ -107,7 +107,7 @@ fn messages(at: u64, down: bool, tick: &mut Tick, draw: &mut Draw) {
         700.0
     };
     for message in 0..taken {
-        let tail = if message % 400 == 0 { 8.0 } else { 1.0 };
+        let tail = if message.is_multiple_of(400) { 8.0 } else { 1.0 };
         let us = draw.us(late * tail);
         tick.timings.record(Timed::Acknowledged, us);
         tick.timings.record(Timed::Arrived, us + draw.us(300.0));

@@ -15,9 +15,6 @@ const NAME: usize = 18;
 /// Lines of a violation's excerpt that are shown; the whole is in the report as JSON.
 const EXCERPT_LINES_MAX: usize = 40;
 
-/// Of each of them: a record of an event with a long text in it is cut.
-const EXCERPT_CHARS_MAX: usize = 600;
-
 /// Servers that have a line of their own; more of them are summed up.
 const SERVERS_MAX: usize = 8;
 
@@ -49,6 +46,15 @@ impl Text {
             }
         }
         self.0.push('\n');
+    }
+
+    /// A line of evidence: nothing of it is cut away.
+    fn wrapped(&mut self, line: &str) {
+        let letters: Vec<char> = line.chars().collect();
+        for (index, piece) in letters.chunks(COLUMNS - 6).enumerate() {
+            let indent = if index == 0 { "  " } else { "      " };
+            self.line(&format!("{indent}{}", String::from_iter(piece)));
+        }
     }
 
     fn named(&mut self, name: &str, rest: &str) {
@@ -106,7 +112,7 @@ impl Text {
         }
         let most = report.series.iter().map(|second| second.streams).max().unwrap_or_default();
         if most > 0 {
-            self.named("streams open", &format!("{} at most", whole(most)));
+            self.line(&format!("  {:20}{:>12}", "most streams open", whole(most)));
         }
     }
 
@@ -206,9 +212,7 @@ impl Text {
             (Some(violation), _) => {
                 self.line("VIOLATION of the guarantees:");
                 for line in violation.lines().take(EXCERPT_LINES_MAX) {
-                    // Whole, whatever the width: it is what a person has to look at.
-                    let shown: String = one_line(line).chars().take(EXCERPT_CHARS_MAX).collect();
-                    self.0 += &format!("  {shown}\n");
+                    self.wrapped(line);
                 }
                 let more = violation.lines().count().saturating_sub(EXCERPT_LINES_MAX);
                 if more > 0 {
@@ -220,7 +224,15 @@ impl Text {
                 self.line(&format!("NO VERDICT: {why}"));
                 self.parts("looked at", &found);
             }
-            (None, None) => self.parts("0 violations in", &found),
+            (None, None) => {
+                let line = format!("0 violations in {}", found.join(", "));
+                // Long only where numbers are very large.
+                if line.chars().count() <= COLUMNS {
+                    self.line(&line)
+                } else {
+                    self.parts("0 violations in", &found)
+                }
+            }
         }
         if !verdict.history.is_empty() {
             self.parts("history", &verdict.history);
@@ -304,8 +316,9 @@ mod tests {
         let text = text(&failed());
         assert!(text.contains("VIOLATION of the guarantees:\n  G1"), "{text}");
         assert!(text.contains("ended before its time"), "{text}");
+        assert!(text.contains("n 208"), "nothing of the excerpt is cut away: {text}");
         assert!(!text.contains('\u{1b}') && !text.contains('\r'), "{text:?}");
-        assert!(text.lines().all(|line| line.chars().count() <= EXCERPT_CHARS_MAX + 2), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
     }
 
     #[test]

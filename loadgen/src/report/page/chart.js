@@ -13,7 +13,7 @@ function swatch(line) {
 
 /**
  * A card with a chart.
- * `spec`: title, lines, wide, value (figure to text), log, low (least end of a log scale), phases, end,
+ * `spec`: title, lines, wide, value (figure to text), log, range (values that the scale is to hold instead of its own), phases, end,
  * curve (x is a percentile), empty (the sentence if there is nothing to see).
  * A line: name, colour, dash, points [[x, y | null]…] ascending, area (down to 0, or to a line by name), bars.
  */
@@ -51,9 +51,9 @@ function told(spec, lines) {
 
 function scales(spec, lines, width) {
   const left = MARGIN.left, right = width - MARGIN.right, top = MARGIN.top, bottom = HEIGHT - MARGIN.bottom;
-  const values = lines[0].bars
+  const values = spec.range ?? (lines[0].bars
     ? lines[0].points.map((_, index) => lines.reduce((sum, line) => sum + (line.points[index][1] ?? 0), 0))
-    : lines.flatMap((line) => line.points.map((point) => point[1])).filter((value) => value !== null);
+    : lines.flatMap((line) => line.points.map((point) => point[1])).filter((value) => value !== null));
   const most = values.reduce((a, b) => Math.max(a, b), 0);
   const end = spec.end || 1;
   const x = (at) => left + (at / end) * (right - left);

@@ -146,9 +146,15 @@ function charts(report) {
   const streams = report.series.map((point) => [point.at_s, point.streams]);
   const queued = report.series.map((point) => [point.at_s, point.queued]);
   const unseen = "No server was watched: --pid or --metrics does it.";
-  const specs = [
+  const latencies = [
     latency(report, "arrived", "c1", "Until a message arrived"),
     latency(report, "acknowledged", "c2", "Until a message was acknowledged"),
+  ];
+  // They stand side by side: one scale for both.
+  const both = latencies.flatMap((spec) => spec.lines.flatMap((line) => line.points.map((point) => point[1]))).filter(Boolean);
+  latencies.forEach((spec) => { spec.range = both; });
+  const specs = [
+    ...latencies,
     percentiles(report),
     { title: "Messages a second", wide: true, value: plain, empty: "No message was sent.", lines: moving([
       { name: "due", colour: "c6", dash: "dashed", points: counted(report, "messages_due") },
@@ -157,7 +163,7 @@ function charts(report) {
       { name: "waiting for a connection", colour: "c5", dash: "dotted", points: queued },
     ]) },
     { title: "Streams open", value: plain, empty: "No stream was opened.", lines: moving([{ name: "open", colour: "c3", points: streams, area: "zero" }]) },
-    { title: "Streams opened and ended, a second", value: plain, empty: "No stream was opened.", lines: moving([
+    { title: "Streams a second", value: plain, empty: "No stream was opened.", lines: moving([
       { name: "opened", colour: "c3", points: counted(report, "streams_opened") },
       { name: "cut", colour: "c2", dash: "dashed", points: counted(report, "streams_cut") },
       { name: "left", colour: "c4", dash: "dotted", points: counted(report, "streams_left") },

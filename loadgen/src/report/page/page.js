@@ -45,22 +45,22 @@ function tiles(report) {
   for (const one of timings(report)) {
     if (!["arrived", "acknowledged", "opened"].includes(one.name)) continue;
     const { p50_us, p99_us, max_us } = one.summary;
-    found.push(tile(`Until ${one.label}, p99`, lasting(p99_us), `p50 ${lasting(p50_us)}, most ${lasting(max_us)}`));
+    found.push(tile(`Until ${one.label}: p99`, lasting(p99_us), `p50 ${lasting(p50_us)}, most ${lasting(max_us)}`));
   }
   const most = report.series.reduce((most, point) => Math.max(most, point.streams), 0);
-  if (most) found.push(tile("Streams open, at most", whole(most)));
+  if (most) found.push(tile("Most streams open", whole(most)));
   const failed = (totals) => Object.values(totals.errors).reduce((sum, kind) => sum + kind.count, 0);
   found.push(tile("Errors", whole(failed(report.all)), `${whole(failed(run))} in the run`));
   const memory = report.memory, cpu = report.cpu;
-  const perStream = (size) => (size === null || size === undefined ? null : `${whole(size)} bytes`);
+  const perStream = (size) => (size === null || size === undefined ? null : `${whole(size)} B`);
   const server = perStream(memory?.server_bytes_per_stream), generator = perStream(memory?.generator_bytes_per_stream);
   if (server || generator) {
-    found.push(tile("Memory a stream, server", server ?? "not known", generator && `load generator ${generator}`));
+    found.push(tile("Server's memory a stream", server ?? "not known", generator && `load generator ${generator}`));
   }
   const busy = (cores) => (cores === null || cores === undefined ? null : cores.toFixed(2));
   const serverCores = busy(cpu?.server_cores), generatorCores = busy(cpu?.generator_cores);
   if (serverCores || generatorCores) {
-    found.push(tile("Cores busy, server", serverCores ?? "not known", generatorCores && `load generator ${generatorCores}`));
+    found.push(tile("Server's busy cores", serverCores ?? "not known", generatorCores && `load generator ${generatorCores}`));
   }
   return html("dl", { class: "tiles" }, found);
 }
