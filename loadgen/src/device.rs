@@ -82,7 +82,9 @@ pub async fn run(world: Rc<World>, account: u32) {
         if !away.is_zero() {
             Box::pin(stay_away(&world.devices[account as usize], away)).await;
         }
-        wish = Instant::now();
+        if failures == 0 {
+            wish = Instant::now();
+        }
     }
 }
 
@@ -95,6 +97,7 @@ async fn try_open(
 ) -> Result<Box<Stream>, Duration> {
     open(world, account, wish).await.map(Box::new).map_err(|failure| {
         world.fail(&failure);
+        gone(world, account);
         let pause = (PAUSE_MIN * (1 << failures.min(8))).min(PAUSE_MAX);
         failure.retry_after.unwrap_or(pause.mul_f64(rand::random()))
     })
@@ -224,12 +227,8 @@ fn poll_told(device: &Device, cx: &mut Context<'_>) -> Poll<Order> {
 
 /// What follows the end of a stream; how long the device stays away.
 fn ended(world: &World, account: u32, stream: Stream, end: End) -> Duration {
+    gone(world, account);
     let device = &world.devices[account as usize];
-    if device.ready.replace(false) {
-        world.streams.set(world.streams.get() - 1);
-    }
-    device.stream.set(None);
-    device.waker.set(None);
     let mut random = StdRng::seed_from_u64(world.seed_of(account, device.opened.get()));
     let retry = Duration::from_millis(device.retry_ms.get().into());
     match end {
@@ -262,6 +261,16 @@ fn ended(world: &World, account: u32, stream: Stream, end: End) -> Duration {
             Duration::ZERO
         }
     }
+}
+
+/// A device has no stream any more.
+fn gone(world: &World, account: u32) {
+    let device = &world.devices[account as usize];
+    if device.ready.replace(false) {
+        world.streams.set(world.streams.get() - 1);
+    }
+    device.stream.set(None);
+    device.waker.set(None);
 }
 
 /// Keeps a stream open that nobody reads any more.

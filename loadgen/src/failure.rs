@@ -18,6 +18,9 @@ pub struct Failure {
     pub status: Option<u16>,
 }
 
+/// The longest wait that a server may ask for: a run ends some day.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(30);
+
 /// How much of an answer's body is shown.
 const SHOWN_BYTES: usize = 300;
 
@@ -43,6 +46,7 @@ impl Failure {
         let kind = if matches!(status, 429 | 503) { ErrorKind::Busy } else { ErrorKind::Refused };
         let shown = String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES)]);
         let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+        let retry_after = retry_after.map(|after| after.min(RETRY_AFTER_MAX));
         Self { kind, what: format!("{status} {}", shown.trim()), retry_after, status: Some(status) }
     }
 }

@@ -120,8 +120,8 @@ pub async fn deliver(world: &World, line: &mut Line, mut job: Job) {
         }
         world.count(Count::Repeated);
         // Somewhere between half and whole, so that those who failed together do not come back together.
-        let wait = failure.retry_after.unwrap_or(pause).min(PAUSE_MAX);
-        tokio::time::sleep(wait.mul_f64(rand::random_range(0.5..1.0))).await;
+        let wait = failure.retry_after.unwrap_or_else(|| pause.mul_f64(rand::random_range(0.5..1.0)));
+        tokio::time::sleep(wait).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
