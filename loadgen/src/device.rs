@@ -248,7 +248,7 @@ fn ended(world: &World, account: u32, stream: Stream, end: End) -> Duration {
         End::Told(Order::Background) => {
             world.count(Count::Cut);
             // If there is no room for it, it is as if the app had been killed.
-            let _ = world.jobs.push(Job::State { account, background: true });
+            device.background.set(world.jobs.push(Job::State { account, background: true }).is_ok());
             exponential(&mut random, AWAY_BACKGROUND)
         }
         End::Told(Order::Close) => {

@@ -131,6 +131,8 @@ pub struct Device {
     pub caught_up: Cell<bool>,
     /// Has something to acknowledge, and an acknowledgement of it is to be sent.
     pub owes_ack: Cell<bool>,
+    /// Its app is in the background, and the server knows.
+    pub background: Cell<bool>,
     /// Reads slowly while the load lasts.
     pub slow: Cell<bool>,
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::arrivals::exponential;
 use crate::client_id::ClientId;
+use crate::jobs::Job;
 use crate::measure::{Count, Timed};
 use crate::server::Seen;
 use crate::world::World;
@@ -58,6 +59,10 @@ pub(super) fn ready(world: &World, account: u32, wish: Instant, heartbeat_ms: Op
     } else {
         // There is no replay, or none that says when it is over.
         device.caught_up.set(true);
+    }
+    if device.background.replace(false) {
+        // The open stream says as much, should there be no room for it.
+        let _ = world.jobs.push(Job::State { account, background: false });
     }
     world.time(Timed::Opened, wish.elapsed());
     world.streams.set(world.streams.get() + 1);
