@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 pub use live::{Checked, Live, Percentiles, Usage};
 pub use machine::machine;
 
-use crate::measure::{Counts, Errors, Phase, Tick, Timings};
+use crate::measure::{Count, Counts, Errors, Phase, Tick, Timings};
 use crate::report::{PhaseTime, Report, Sample, Second, Totals, Verdict, Watched};
 use series::Series;
 
@@ -181,7 +181,10 @@ impl Recorder {
         let [servers, generators] = [self.servers, self.generators]
             .map(|all| all.into_iter().map(Named::into_watched).collect::<Vec<_>>());
         Report {
-            memory: usage::memory(&phases, &series, &servers, &generators),
+            // Among messages the growth is that of what they leave behind.
+            memory: (self.run.counts[Count::Due] == 0)
+                .then(|| usage::memory(&phases, &series, &servers, &generators))
+                .flatten(),
             cpu: run_time.and_then(|run| usage::cpu(run, &servers, &generators)),
             run: self.run.totals(run_time.map_or(0.0, |run| run.seconds)),
             all: self.all.totals(self.now.as_secs_f64()),
