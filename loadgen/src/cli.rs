@@ -200,7 +200,7 @@ pub struct Load {
     #[arg(long, value_name = "FILE", help_heading = "Workers")]
     pub worker_secret_file: Option<PathBuf>,
     /// Source address; repeat it, and workers take them in turn. To a server on loopback each worker
-    /// has one of its own by itself
+    /// has some of its own by itself
     #[arg(long = "source", value_name = "ADDRESS", help_heading = "Workers")]
     pub sources: Vec<IpAddr>,
 

@@ -27,7 +27,7 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 /// Where connections go to, in turn.
 pub struct Dialer {
     endpoints: Vec<Endpoint>,
-    source: Option<IpAddr>,
+    sources: Vec<IpAddr>,
     next: AtomicUsize,
 }
 
@@ -55,8 +55,9 @@ impl Dialer {
             let (https, host, port, authority) = parse(target)?;
             let looked_up = tokio::net::lookup_host((host.as_str(), port)).await;
             let looked_up = looked_up.with_context(|| format!("cannot resolve {host}"))?;
-            let family =
-                |address: &SocketAddr| plan.source.is_none_or(|from| from.is_ipv4() == address.is_ipv4());
+            let family = |address: &SocketAddr| {
+                plan.sources.iter().all(|source| source.is_ipv4() == address.is_ipv4())
+            };
             let addresses: Vec<_> = looked_up.filter(family).collect();
             ensure!(!addresses.is_empty(), "{host} has no address that --source can reach");
             let tls = match https {
@@ -71,7 +72,7 @@ impl Dialer {
             endpoints.push(Endpoint { base, authority, scheme, addresses, tls });
         }
         ensure!(!endpoints.is_empty(), "there is no target");
-        Ok(Self { endpoints, source: plan.source, next: AtomicUsize::new(plan.targets.len()) })
+        Ok(Self { endpoints, sources: plan.sources.clone(), next: AtomicUsize::new(0) })
     }
 
     /// The endpoint whose turn it is.
@@ -85,10 +86,11 @@ impl Dialer {
     /// # Errors
     /// When nobody takes the connection, or TLS does not come about ([`io::ErrorKind::InvalidData`]).
     pub async fn connect(&self, endpoint: &Endpoint, receive_bytes: Option<u32>) -> io::Result<Socket> {
+        // Once around the targets, the next address and source are taken.
         let turn = self.next.load(Ordering::Relaxed) / self.endpoints.len();
         let address = endpoint.addresses[turn % endpoint.addresses.len()];
         let connected = async {
-            let socket = self.socket(address, receive_bytes)?.connect(address).await?;
+            let socket = self.socket(address, turn, receive_bytes)?.connect(address).await?;
             socket.set_nodelay(true)?;
             match &endpoint.tls {
                 None => Ok(Socket::Plain(socket)),
@@ -102,15 +104,15 @@ impl Dialer {
         tokio::time::timeout(CONNECT_MAX, connected).await.unwrap_or_else(|_| Err(late()))
     }
 
-    fn socket(&self, address: SocketAddr, receive_bytes: Option<u32>) -> io::Result<TcpSocket> {
+    fn socket(&self, address: SocketAddr, turn: usize, receive_bytes: Option<u32>) -> io::Result<TcpSocket> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         if let Some(bytes) = receive_bytes {
             socket.set_recv_buffer_size(bytes)?;
         }
-        if let Some(source) = self.source {
+        if !self.sources.is_empty() {
             // The port is chosen when the target is known, so that one is free for it.
             setsockopt(&socket, sockopt::IpBindAddressNoPort, &true)?;
-            socket.bind(SocketAddr::new(source, 0))?;
+            socket.bind(SocketAddr::new(self.sources[turn % self.sources.len()], 0))?;
         }
         Ok(socket)
     }

@@ -57,10 +57,11 @@ pub fn check(plans: &[&Plan], limits: Limits) -> Result<()> {
                 (files * plans.len() as u64).div_ceil(limits.files.saturating_sub(FILES_BESIDES).max(1))
             );
         }
-        let targets = &plan.server.targets;
-        for target in targets {
-            let share = connections.div_ceil(targets.len() as u64);
-            *ports.entry((plan.server.source, target)).or_default() += share;
+        let (targets, sources) = (&plan.server.targets, &plan.server.sources);
+        let from = || sources.iter().copied().map(Some).chain(sources.is_empty().then_some(None));
+        let share = connections.div_ceil((targets.len() * sources.len().max(1)) as u64);
+        for pair in targets.iter().flat_map(|target| from().map(move |source| (source, target.as_str()))) {
+            *ports.entry(pair).or_default() += share;
         }
     }
     for ((source, target), ports) in ports {

@@ -40,8 +40,8 @@ pub struct ServerPlan {
     pub targets: Vec<String>,
     /// What it is spoken to by; none: it is godwit.
     pub profile: Option<ProfilePlan>,
-    /// Where connections come from; none: wherever the system says.
-    pub source: Option<IpAddr>,
+    /// Where connections come from, in turn; none: wherever the system says.
+    pub sources: Vec<IpAddr>,
     /// The protocol.
     pub http: Http,
     /// Streams on one HTTP/2 connection, at most; the server may allow less.
