@@ -1,6 +1,6 @@
 //! A device: opens its stream, holds it, and comes back when it is gone, for ever.
 //!
-//! What waits on an idle stream is [`hold`]; all that takes room and is over soon is boxed.
+//! What waits on an idle stream is `hold`; all that takes room and is over soon is boxed.
 
 mod events;
 
