@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::groups;
 use crate::plan::{Http, SizeShare};
 
-pub use plans::{plans, token_source};
+pub use plans::{fits, plans, token_source};
 
 /// Load for godwit and for other SSE servers, and the judge of what came back.
 #[derive(Debug, Parser)]

@@ -48,6 +48,9 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Mixed(load) => (Scenario::Mixed, load, None),
         Command::Verify(verify) => (verify.scenario, Box::new(verify.load.clone()), Some(verify)),
     };
+    if let Err(error) = cli::fits(scenario, &load) {
+        return exit(Err(error), USAGE);
+    }
     exit(run(scenario, &load, verify.as_deref()), NO_LOAD)
 }
 

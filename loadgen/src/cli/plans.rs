@@ -55,7 +55,6 @@ pub fn plans(
     verify: Option<&Verify>,
     seed: u64,
 ) -> Result<Vec<(Place, Plan)>> {
-    fits(scenario, load)?;
     let profile = load.profile.as_deref().map(|file| profile(file, load, verify.is_some())).transpose()?;
     let workers = load.workers.count() as u32;
     let streams = load.streams.unwrap_or(scenario.usual().streams);
@@ -109,8 +108,11 @@ pub fn plans(
     Ok(plans)
 }
 
-/// Flags of one scenario mean nothing to another: who gives them expects something.
-fn fits(scenario: Scenario, load: &Load) -> Result<()> {
+/// Whether the flags fit the scenario: those of another mean nothing, and who gives them expects something.
+///
+/// # Errors
+/// The flag, and what it is for.
+pub fn fits(scenario: Scenario, load: &Load) -> Result<()> {
     use Scenario::{Flap, Idle, Mixed, Slow, Storm};
     let flags: [(&str, bool, &[Scenario]); 7] = [
         ("--storm-every-s", load.storm_every_s.is_some(), &[Storm]),
