@@ -48,6 +48,13 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+impl Answer {
+    /// That it is not the one that was asked for.
+    pub fn failure(&self) -> Failure {
+        Failure::answer(self.status, self.retry_after.as_deref(), &self.body)
+    }
+}
+
 /// Runs what belongs to a connection on this thread.
 #[derive(Clone, Copy)]
 struct Here;

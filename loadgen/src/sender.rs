@@ -12,7 +12,7 @@ use crate::client_id::ClientId;
 use crate::clock::Clock;
 use crate::failure::Failure;
 use crate::jobs::{Job, Post};
-use crate::line::Line;
+use crate::line::{Answer, Line};
 use crate::measure::{Count, ErrorKind, Timed};
 use crate::plan::{MessagesPlan, Pace};
 use crate::server::Answered;
@@ -139,23 +139,15 @@ async fn attempt(world: &World, line: &mut Line, job: &Job) -> Result<(), Failur
         }
     };
     let answer = line.exchange(&world.dialer, call).await?;
-    let (status, retry_after) = (answer.status, answer.retry_after.as_deref());
     match job {
-        Job::Post(post) => match world.server.answered(world, post, status, retry_after, &answer.body) {
+        Job::Post(post) => match world.server.answered(world, post, &answer) {
             Answered::Stored(messages) => acknowledged(world, post, messages),
             Answered::Again(failure) => return Err(failure),
             Answered::Never(failure) => world.fail(&failure),
         },
-        Job::Open { conversation } => return opened(world, *conversation, answer),
-        Job::Ack { .. } | Job::State { .. } => {
-            let count = if matches!(job, Job::Ack { .. }) { Count::Ack } else { Count::StateChange };
-            match status {
-                200..300 => world.count(count),
-                501 => world.count(Count::NotImplemented),
-                429 | 503 => return Err(Failure::answer(status, retry_after, &answer.body)),
-                _ => world.fail(&Failure::answer(status, retry_after, &answer.body)),
-            }
-        }
+        Job::Open { conversation } => return opened(world, *conversation, &answer),
+        Job::Ack { .. } => return told(world, Count::Ack, &answer),
+        Job::State { .. } => return told(world, Count::StateChange, &answer),
     }
     Ok(())
 }
@@ -175,24 +167,34 @@ fn acknowledged(world: &World, post: &Post, messages: Vec<godwit_judge::Message>
     }
 }
 
+/// Takes the answer to what a device tells the server.
+fn told(world: &World, count: Count, answer: &Answer) -> Result<(), Failure> {
+    match answer.status {
+        200..300 => world.count(count),
+        501 => world.count(Count::NotImplemented),
+        429 | 503 => return Err(answer.failure()),
+        _ => world.fail(&answer.failure()),
+    }
+    Ok(())
+}
+
 /// Takes the id of a conversation that was opened.
-fn opened(world: &World, conversation: u32, answer: crate::line::Answer) -> Result<(), Failure> {
-    let failure = || Failure::answer(answer.status, answer.retry_after.as_deref(), &answer.body);
+fn opened(world: &World, conversation: u32, answer: &Answer) -> Result<(), Failure> {
     match answer.status {
         200 | 201 => {
             let opened = serde_json::from_slice::<serde_json::Value>(&answer.body).ok();
             let Some(id) = opened.as_ref().and_then(|opened| opened["id"].as_str()) else {
-                world.refused.replace(Some(failure()));
+                world.refused.replace(Some(answer.failure()));
                 return Ok(());
             };
             world.conversations.borrow_mut()[conversation as usize].id = id.into();
             world.count(Count::Conversation);
             Ok(())
         }
-        429 | 503 => Err(failure()),
+        429 | 503 => Err(answer.failure()),
         // Nothing that comes later can be right without it.
         _ => {
-            world.refused.replace(Some(failure()));
+            world.refused.replace(Some(answer.failure()));
             Ok(())
         }
     }

@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use crate::client_id::ClientId;
 use crate::failure::Failure;
 use crate::jobs::{Job, Post};
+use crate::line::Answer;
 use crate::measure::ErrorKind;
 use crate::profile::{Profile, Ready, Values};
 use crate::stream::Subscribe;
@@ -122,22 +123,13 @@ impl Server {
     }
 
     /// What an answer to messages says.
-    pub fn answered(
-        &self,
-        world: &World,
-        post: &Post,
-        status: u16,
-        retry: Option<&str>,
-        body: &[u8],
-    ) -> Answered {
+    pub fn answered(&self, world: &World, post: &Post, answer: &Answer) -> Answered {
         match self {
-            Server::Godwit => godwit::answered(world, post, status, retry, body),
-            Server::Profile(profile)
-                if StatusCode::from_u16(status).is_ok_and(|status| profile.accepts(status)) =>
-            {
-                Answered::Stored(Vec::new())
-            }
-            Server::Profile(_) => refused(Failure::answer(status, retry, body)),
+            Server::Godwit => godwit::answered(world, post, answer),
+            Server::Profile(profile) => match StatusCode::from_u16(answer.status) {
+                Ok(status) if profile.accepts(status) => Answered::Stored(Vec::new()),
+                _ => refused(answer.failure()),
+            },
         }
     }
 

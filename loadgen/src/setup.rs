@@ -67,7 +67,7 @@ async fn try_check(world: &World) -> Result<(), Failure> {
     let answer = Line::new(world.plan.server.http).exchange(&world.dialer, call).await?;
     match answer.status {
         200 => Ok(()),
-        status => Err(Failure::answer(status, answer.retry_after.as_deref(), &answer.body)),
+        _ => Err(answer.failure()),
     }
 }
 
@@ -111,7 +111,7 @@ async fn ask_token(world: &World, line: &mut Line, account: u32) -> Result<(), F
     let answer = line.exchange(&world.dialer, call).await?;
     let given = serde_json::from_slice::<Given>(&answer.body).ok().filter(|_| answer.status == 200);
     let Some(given) = given else {
-        let mut failure = Failure::answer(answer.status, answer.retry_after.as_deref(), &answer.body);
+        let mut failure = answer.failure();
         failure.what = format!("GET /dev/token: {}; only `godwit dev` gives tokens away", failure.what);
         return Err(failure);
     };

@@ -15,6 +15,7 @@ use super::{Answered, Call, Seen, refused, text};
 use crate::client_id::ClientId;
 use crate::failure::Failure;
 use crate::jobs::{Job, Post};
+use crate::line::Answer;
 use crate::measure::ErrorKind;
 use crate::stream::Subscribe;
 use crate::world::World;
@@ -100,29 +101,24 @@ fn open(world: &World, conversation: u32) -> (u32, Value) {
     (members[0], json!({"kind": "group", "members": others, "client_id": client_id}))
 }
 
-pub(super) fn answered(
-    world: &World,
-    post: &Post,
-    status: u16,
-    retry: Option<&str>,
-    body: &[u8],
-) -> Answered {
+pub(super) fn answered(world: &World, post: &Post, answer: &Answer) -> Answered {
+    let Answer { status, body, .. } = answer;
     let judged = world.history.is_some();
     let message = |answer: &Value, number| posted(answer, &ClientId { number, ..post.id }.to_string());
     let unreadable =
         || Answered::Never(Failure::said(ErrorKind::Malformed, "an answer to a message lacks a field"));
     if post.count == 1 {
-        return match status {
+        return match *status {
             200 | 201 if !judged => Answered::Stored(Vec::new()),
             200 | 201 => serde_json::from_slice(body)
                 .ok()
                 .and_then(|answer| message(&answer, post.id.number))
                 .map_or_else(unreadable, |message| Answered::Stored(vec![message])),
-            _ => refused(Failure::answer(status, retry, body)),
+            _ => refused(answer.failure()),
         };
     }
-    if status != 200 {
-        return refused(Failure::answer(status, retry, body));
+    if *status != 200 {
+        return refused(answer.failure());
     }
     let all_new = memmem::find_iter(body, br#"{"status":201,"#).count() == usize::from(post.count);
     if all_new && !judged {

@@ -82,7 +82,8 @@ impl Stream {
             let data = self.body.frame().await?.unwrap().into_data().unwrap();
             let take = |item: Item<'_>| {
                 if let Item::Event(event) = item {
-                    self.events.push_back((event.event.to_owned(), serde_json::from_str(event.data).unwrap()));
+                    self.events
+                        .push_back((event.event.to_owned(), serde_json::from_str(event.data).unwrap()));
                 }
             };
             self.parser.feed(&data, take).unwrap();
