@@ -41,7 +41,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // Speaks to a server as a client does, so it knows what a client knows.
     ("godwit-testkit", &["godwit-types", "godwit-wire", "godwit-sse", "godwit-judge"]),
     // As the testkit, and leaner: what it links runs beside the server that it measures.
-    ("godwit-bench", &[]),
     ("godwit-loadgen", &["godwit-sse", "godwit-judge"]),
     ("xtask", &[]),
 ];

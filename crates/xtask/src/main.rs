@@ -17,7 +17,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   test  [--list] [--only STAGE]… [--keep-going]   run every check, or the named ones
-  bench [--list] [--only NAME]…                   measure, and write docs/benchmarks.md
+  bench [--list] [--only NAME]… [--quick]         measure, and write docs/benchmarks.md
   dist                                            target/dist/godwit and godwit.debug";
 
 /// What sysexits(3) calls EX_USAGE; the server's programs use the same.

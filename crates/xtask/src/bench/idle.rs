@@ -19,7 +19,8 @@ const WATCHED: Duration = Duration::from_secs(10);
 pub(crate) fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let server = Server::start(&bench.program)?;
     let first = Sample::of(server.pid())?;
-    std::thread::sleep(WATCHED);
+    let watched = bench.size(WATCHED, Duration::from_secs(1));
+    std::thread::sleep(watched);
     let last = Sample::of(server.pid())?;
     server.stop()?;
     let megabytes = |kb: u64| kb as f64 * 1024.0 / 1e6;
@@ -28,8 +29,8 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Row>> {
         megabytes(last.resident_kb),
         megabytes(last.private_kb)
     );
-    let busy = last.cpu.saturating_sub(first.cpu).as_secs_f64() / WATCHED.as_secs_f64() * 100.0;
-    let how = format!("no client, {} s after the start", WATCHED.as_secs());
+    let busy = last.cpu.saturating_sub(first.cpu).as_secs_f64() / watched.as_secs_f64() * 100.0;
+    let how = format!("no client, {} s after the start", watched.as_secs());
     Ok(vec![
         Row::new("memory of an idle server", memory, &how),
         Row::new("idle server's load", format!("{busy:.1} % of a core, {} threads", last.threads), &how),

@@ -1,54 +1,77 @@
 //! How long a message takes while a thousand a second are sent.
 
+use std::ffi::OsString;
+
 use anyhow::Result;
-use serde_json::Value;
 
 use super::Bench;
-use super::client::{self, Client};
+use super::load::{Load, Report};
 use super::report::{Row, thousands};
 use super::server::Server;
 
-/// The load that the project's aims name; the client's defaults are 100 pairs, a minute, 5 s before it.
-const RATE: u32 = 1000;
+/// The load that the project's aims name.
+pub(super) const RATE: u32 = 1000;
 
-/// Rows for the sender's answer and for the receiver's stream, and what the client itself added.
+/// Accounts, each with a stream; each two of them have a conversation.
+const STREAMS: u32 = 200;
+
+const QUANTILES: &[&str] = &["p50", "p99", "p999", "max"];
+
+/// Rows for the sender's answer and for the receiver's stream, and what the generator itself added.
 ///
 /// # Errors
-/// When a message is refused, lost, doubled or out of order.
+/// When a message is refused, lost or doubled.
 pub(crate) fn measure(bench: &Bench) -> Result<Vec<Row>> {
     let server = Server::start(&bench.program)?;
-    let (result, cores) = Client::load(bench, &server, &format!("latency --rate {RATE}"))?;
+    let report = run(bench, &server.flags())?;
     server.stop()?;
-    let how = format!(
-        "p50 / p99 / p99.9 / max at {RATE} a second, {} messages of 100 pairs; {cores}",
-        thousands(client::number(&result, "/messages")?)
-    );
-    let of_client = "part of both: how late the client's thread was woken";
+    let of_generator = "part of both: from a message's time until a connection took it";
     Ok(vec![
-        Row::new("POST until the event is on the receiver's stream", quantiles(&result, "arrived_us")?, &how),
-        Row::new("POST until its 201", quantiles(&result, "answered_us")?, "the same run"),
-        Row::new("client late in sending", quantiles(&result, "sent_late_us")?, of_client),
+        Row::new("POST until the event is on the receiver's stream", arrived(&report)?, &how(&report)?),
+        Row::new("POST until its 201", acknowledged(&report)?, "the same run"),
+        Row::new("generator late in sending", report.quantiles("sent_late", QUANTILES)?, of_generator),
     ])
 }
 
-/// `0.70 / 2.40 / 11.74 / 16.99 ms`.
-fn quantiles(result: &Value, name: &str) -> Result<String> {
-    let mut parts = Vec::new();
-    for quantile in ["p50", "p99", "p999", "max"] {
-        let us = client::number(result, &format!("/{name}/{quantile}"))?;
-        parts.push(format!("{:.2}", us as f64 / 1e3));
-    }
-    Ok(format!("{} ms", parts.join(" / ")))
+/// The open loop of all rows of this kind.
+///
+/// # Errors
+/// As [`Load::run`], and when not every message came to its receiver once.
+pub(super) fn run(bench: &Bench, target: &[OsString]) -> Result<Report> {
+    let (seconds, warm_up_s) = (bench.size(60, 4), bench.size(5, 1));
+    let length = format!("--seconds {seconds} --warm-up-s {warm_up_s}");
+    let load = format!("chat --rate {RATE} --streams {STREAMS} --text-bytes 200 --groups 2 {length}");
+    let report = Load::run(bench, target, &load)?;
+    report.ensure_delivered()?;
+    Ok(report)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// From a message's time until the receiver had it.
+///
+/// # Errors
+/// When none came.
+pub(super) fn arrived(report: &Report) -> Result<String> {
+    report.quantiles("arrived", QUANTILES)
+}
 
-    #[test]
-    fn quantiles_are_in_milliseconds() {
-        let result = serde_json::json!({"a": {"p50": 704, "p99": 2421, "p999": 11_743, "max": 16_991}});
-        assert_eq!(quantiles(&result, "a").unwrap(), "0.70 / 2.42 / 11.74 / 16.99 ms");
-        assert!(quantiles(&result, "b").is_err());
-    }
+/// From a message's time until its answer.
+///
+/// # Errors
+/// When none was answered.
+pub(super) fn acknowledged(report: &Report) -> Result<String> {
+    report.quantiles("acknowledged", QUANTILES)
+}
+
+/// Half a line that all rows of this kind have.
+///
+/// # Errors
+/// When the report lacks something of it.
+pub(super) fn how(report: &Report) -> Result<String> {
+    Ok(format!(
+        "p50 / p99 / p99.9 / max at {} a second, {} messages among {} pairs, both with a stream; {}",
+        thousands(RATE.into()),
+        thousands(report.timed("arrived")?),
+        STREAMS / 2,
+        report.cores()?
+    ))
 }

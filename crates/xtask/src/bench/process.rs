@@ -50,6 +50,15 @@ pub(crate) fn machine_busy() -> Result<Duration> {
     busy(&text)
 }
 
+/// What the kernel has for itself in small pieces, sockets among them, on the whole machine.
+///
+/// # Errors
+/// When the kernel does not say.
+pub(crate) fn kernel_slab_bytes() -> Result<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
+    Ok(number(&text, "Slab")? * 1024)
+}
+
 /// The first line of proc_stat(5) without idle and iowait, fields 4 and 5, and without the guests' time,
 /// which user time has in it already.
 fn busy(stat: &str) -> Result<Duration> {
@@ -66,7 +75,7 @@ fn number(text: &str, name: &str) -> Result<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
         .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-        .with_context(|| format!("no {name} in the process's figures"))
+        .with_context(|| format!("no {name} in the kernel's figures"))
 }
 
 /// utime and stime, fields 14 and 15 of proc_pid_stat(5).
@@ -96,6 +105,7 @@ mod tests {
         assert_eq!(busy(stat).unwrap(), Duration::from_millis(250));
         assert!(busy("cpu  10 1\n").is_err());
         assert!(machine_busy().unwrap() > Duration::ZERO);
+        assert!(kernel_slab_bytes().unwrap() > 0);
     }
 
     #[test]

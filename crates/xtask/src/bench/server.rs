@@ -1,5 +1,6 @@
 //! A release server of our own: random ports, a folder that goes with it, stopped by its id.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,9 @@ const STOP_MAX: Duration = Duration::from_secs(40);
 /// coarse enough to leave the processor to the server.
 const LOOK_EVERY: Duration = Duration::from_micros(100);
 
+/// The variable that names the file with the secret; without it `dev` makes one.
+pub(crate) const SECRET_FILE: &str = "GODWIT_AUTH__SECRET_FILE";
+
 /// How long a start took, each from before the program was started.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct StartTimes {
@@ -33,10 +37,25 @@ pub(crate) struct Server {
     /// How long it took to start.
     pub(crate) start_times: StartTimes,
     /// The clients' port.
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
     admin: SocketAddr,
+    /// Where the secret is that signs its tokens.
+    secret_file: PathBuf,
     /// Removed when the server is.
-    data: tempfile::TempDir,
+    _data: tempfile::TempDir,
+}
+
+/// What tells the load generator where servers are that believe the first one's secret, and whom to watch.
+pub(crate) fn flags(servers: &[Server]) -> Vec<OsString> {
+    let mut flags = Vec::new();
+    for server in servers {
+        flags.extend(["--target".into(), format!("http://{}", server.address).into()]);
+        flags.extend(["--pid".into(), server.pid().to_string().into()]);
+    }
+    if let Some(first) = servers.first() {
+        flags.extend(["--token-secret-file".into(), first.secret_file().into()]);
+    }
+    flags
 }
 
 impl Server {
@@ -45,18 +64,37 @@ impl Server {
     /// # Errors
     /// When it cannot be started, ends by itself, or does not answer within [`START_MAX`].
     pub(crate) fn start(program: &Path) -> Result<Server> {
+        Server::start_with(program, &[])
+    }
+
+    /// As [`Server::start`], with these variables, which are keys of the configuration.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub(crate) fn start_with(program: &Path, variables: &[(&str, &OsStr)]) -> Result<Server> {
         let data = tempfile::tempdir().context("cannot make a data directory")?;
         let (listen, admin_listen) = (free_address()?, free_address()?);
         let mut command = Command::new(program);
         command.arg("dev").arg("--listen").arg(listen.to_string());
         command.arg("--admin-listen").arg(admin_listen.to_string()).arg("--data-dir").arg(data.path());
+        command.envs(variables.iter().copied());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let began = Instant::now();
         let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         let nothing_yet = StartTimes { accepts: Duration::ZERO, answers: Duration::ZERO };
+        let given =
+            variables.iter().find(|(name, _)| *name == SECRET_FILE).map(|(_, file)| PathBuf::from(file));
+        let secret_file = given.unwrap_or_else(|| data.path().join("dev-secret"));
+        let address = listen;
         // From here on its `Drop` ends the process, whatever goes wrong below.
-        let mut server =
-            Server { child, start_times: nothing_yet, address: listen, admin: admin_listen, data };
+        let mut server = Server {
+            child,
+            start_times: nothing_yet,
+            address,
+            admin: admin_listen,
+            secret_file,
+            _data: data,
+        };
         let accepts = server.wait_until(began, || TcpStream::connect(listen).is_ok())?;
         let answers = server.wait_until(began, || is_live(admin_listen).unwrap_or(false))?;
         server.start_times = StartTimes { accepts, answers };
@@ -69,8 +107,13 @@ impl Server {
     }
 
     /// The file with the secret that signs its tokens.
-    pub(crate) fn secret_file(&self) -> PathBuf {
-        self.data.path().join("dev-secret")
+    pub(crate) fn secret_file(&self) -> &Path {
+        &self.secret_file
+    }
+
+    /// What tells the load generator where it is; see [`flags`].
+    pub(crate) fn flags(&self) -> Vec<OsString> {
+        flags(std::slice::from_ref(self))
     }
 
     /// Bytes that it has allocated and not freed, by its own count (`GET /metrics`).
@@ -125,7 +168,10 @@ impl Drop for Server {
 }
 
 /// A loopback address whose port was free a moment ago.
-fn free_address() -> Result<SocketAddr> {
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
     Ok(listener.local_addr()?)
 }

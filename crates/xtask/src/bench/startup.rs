@@ -16,13 +16,14 @@ const RUNS: usize = 101;
 /// # Errors
 /// When one start or stop fails.
 pub(crate) fn measure(bench: &Bench) -> Result<Vec<Row>> {
-    let mut times = Vec::with_capacity(RUNS);
-    for _ in 0..RUNS {
+    let runs = bench.size(RUNS, 3);
+    let mut times = Vec::with_capacity(runs);
+    for _ in 0..runs {
         let server = Server::start(&bench.program)?;
         times.push(server.start_times);
         server.stop()?;
     }
-    let how = format!("median (min–max) of {RUNS} starts, empty data directory");
+    let how = format!("median (min–max) of {runs} starts, empty data directory");
     let row = |what: &str, pick: fn(&StartTimes) -> Duration| {
         Row::new(what, spread(times.iter().map(pick).collect()), &how)
     };

@@ -1,12 +1,13 @@
 //! What a stream costs on which nothing happens but heartbeats.
 
+use std::ffi::OsString;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
 use super::Bench;
-use super::client::{self, Client};
-use super::process::Sample;
+use super::load::{Load, Looks, Memory, Report, When, Whose};
+use super::process;
 use super::report::{Row, thousands};
 use super::server::Server;
 
@@ -24,80 +25,133 @@ const CLOSED: Duration = Duration::from_secs(15);
 /// For a new server to do what it does once.
 const STARTED: Duration = Duration::from_secs(5);
 
-/// Memory at one moment, in bytes.
-#[derive(Clone, Copy, Debug)]
-struct Memory {
-    resident: u64,
-    private: u64,
-    /// Of all processes.
-    kernel: u64,
-}
+/// Streams on one HTTP/2 connection: as many as make a million fit a thousand connections.
+const PER_CONNECTION: u64 = 1000;
 
-impl Memory {
-    fn now(server: &Server) -> Result<Memory> {
-        let sample = Sample::of(server.pid())?;
-        let text = std::fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
-        let slab_kb = text.lines().find_map(|line| line.strip_prefix("Slab:")?.split_whitespace().next());
-        let slab_kb: u64 = slab_kb.and_then(|kb| kb.parse().ok()).context("/proc/meminfo has no Slab")?;
-        Ok(Memory {
-            resident: sample.resident_kb * 1024,
-            private: sample.private_kb * 1024,
-            kernel: slab_kb * 1024,
-        })
-    }
-}
-
-/// Opens [`STREAMS`] streams, each of an account of its own, and looks at the server's memory before,
-/// when all are open, and when it has settled; and at what it frees when they are closed.
+/// Opens [`STREAMS`] streams, each of an account of its own, over HTTP/1.1 and again over HTTP/2. The
+/// memory of both ends is looked at before, when all are open, and when it has settled; and the server's
+/// part that is freed with them.
 ///
 /// # Errors
 /// When a stream is not served, or ends before it is closed.
 pub(crate) fn measure(bench: &Bench) -> Result<Vec<Row>> {
+    let mut rows = http1(bench)?;
+    rows.extend(http2(bench)?);
+    Ok(rows)
+}
+
+fn http1(bench: &Bench) -> Result<Vec<Row>> {
+    let streams = bench.size(STREAMS, 500);
     let server = Server::start(&bench.program)?;
-    std::thread::sleep(STARTED);
-    let before = Memory::now(&server)?;
-    let mut client = Client::start(bench, &server, &format!("streams --streams {STREAMS}"))?;
-    client.wait_for("begin")?;
-    let opened = Memory::now(&server)?;
-    std::thread::sleep(SETTLED);
-    let settled = Memory::now(&server)?;
-    let allocated = server.allocated_bytes()?;
-    client.release();
-    let result = client.wait_for("result")?;
-    client.dismiss()?;
-    std::thread::sleep(CLOSED);
+    wait(bench, STARTED);
+    let slab_before = process::kernel_slab_bytes()?;
+    let (mut allocated, mut slab) = (Looks::default(), Looks::default());
+    let mut load = Load::start(bench, &server.flags(), &scenario(bench, streams))?;
+    while load.goes_on()? {
+        allocated.push(load.seconds(), server.allocated_bytes()?);
+        slab.push(load.seconds(), process::kernel_slab_bytes()?);
+    }
+    let report = load.finish()?;
+    wait(bench, CLOSED);
     let left = server.allocated_bytes()?;
     server.stop()?;
-    let open = client::number(&result, "/open")?;
-    ensure!(open == STREAMS, "of {STREAMS} streams {open} were open at the end");
-    let how = |when: &str| format!("HTTP/1.1, {} streams of as many accounts, {when}", thousands(STREAMS));
-    let settled_after = how(&format!("{} s after the last was opened", SETTLED.as_secs()));
+    let not_seen = "the end of the load was not seen";
+    let allocated = *allocated.last_until(report.end_s()?).context(not_seen)?;
+    let slab = *slab.last_until(report.end_s()?).context(not_seen)?;
+    let bytes =
+        |before: u64, after: u64| format!("{} bytes", thousands(after.saturating_sub(before) / streams));
+    let how = |when: &str| format!("HTTP/1.1, {} streams of as many accounts, {when}", thousands(streams));
     Ok(vec![
-        Row::new("server's memory per idle stream", grown(before, settled), &settled_after),
+        Row::new(
+            "server's memory per idle stream",
+            grown(&report, Whose::Servers, When::End, streams)?,
+            &how(&settled(bench)),
+        ),
         Row::new(
             "of it freed with the stream",
-            format!("{} bytes", thousands(each(left, allocated))),
+            bytes(left, allocated),
             "the allocator's count; the rest are shards, whose number is fixed, and pages that are partly used",
         ),
         Row::new(
             "server's memory per stream just opened",
-            grown(before, opened),
+            grown(&report, Whose::Servers, When::Opened, streams)?,
             &how("account actors alive"),
+        ),
+        Row::new(
+            "generator's memory per idle stream",
+            grown(&report, Whose::Generators, When::End, streams)?,
+            "the same run, the other end: one process, without what the kernel has for it",
         ),
         Row::new(
             "kernel's memory per idle stream",
             // Both ends of each connection are on this machine.
-            format!("{} bytes", thousands(each(before.kernel, settled.kernel) / 2)),
-            "slab of the whole machine, half of it for the client's end; without the bytes under way",
+            format!("{} bytes", thousands(slab.saturating_sub(slab_before) / streams / 2)),
+            "slab of the whole machine, half of it for the generator's end; without the bytes under way",
         ),
     ])
 }
 
-fn grown(before: Memory, after: Memory) -> String {
-    let (resident, private) = (each(before.resident, after.resident), each(before.private, after.private));
-    format!("{} bytes resident, {} of it private", thousands(resident), thousands(private))
+fn http2(bench: &Bench) -> Result<Vec<Row>> {
+    let streams = bench.size(STREAMS, 500);
+    let per_connection = PER_CONNECTION.to_string();
+    let server =
+        Server::start_with(&bench.program, &[("GODWIT_LIMITS__HTTP2_STREAMS", per_connection.as_ref())])?;
+    wait(bench, STARTED);
+    let scenario = format!("{} --http 2 --streams-per-connection {PER_CONNECTION}", scenario(bench, streams));
+    let report = Load::run(bench, &server.flags(), &scenario)?;
+    server.stop()?;
+    let how = format!(
+        "as above, but {} streams on a connection (`limits.http2_streams`)",
+        thousands(PER_CONNECTION)
+    );
+    Ok(vec![
+        Row::new(
+            "server's memory per idle stream over HTTP/2",
+            grown(&report, Whose::Servers, When::End, streams)?,
+            &how,
+        ),
+        Row::new(
+            "generator's memory per idle stream over HTTP/2",
+            grown(&report, Whose::Generators, When::End, streams)?,
+            "the same run",
+        ),
+    ])
 }
 
-fn each(before: u64, after: u64) -> u64 {
-    after.saturating_sub(before) / STREAMS
+/// Idle streams against any server.
+///
+/// # Errors
+/// As [`Load::run`].
+pub(super) fn run(bench: &Bench, target: &[OsString]) -> Result<(Report, u64)> {
+    let streams = bench.size(STREAMS, 500);
+    Ok((Load::run(bench, target, &scenario(bench, streams))?, streams))
+}
+
+/// Idle streams until their memory has settled.
+pub(super) fn scenario(bench: &Bench, streams: u64) -> String {
+    format!("idle --streams {streams} --seconds {}", bench.size(SETTLED.as_secs(), 3))
+}
+
+/// When that is.
+pub(super) fn settled(bench: &Bench) -> String {
+    format!("{} s after the last was opened", bench.size(SETTLED.as_secs(), 3))
+}
+
+/// Until a new server has done what it does once.
+pub(super) fn wait_for_start(bench: &Bench) {
+    wait(bench, STARTED);
+}
+
+fn wait(bench: &Bench, full: Duration) {
+    std::thread::sleep(bench.size(full, Duration::from_secs(1)));
+}
+
+/// `6,842 bytes resident, 6,802 of it private`, for each stream.
+///
+/// # Errors
+/// When a process was not seen at that moment.
+pub(super) fn grown(report: &Report, whose: Whose, when: When, streams: u64) -> Result<String> {
+    let Memory { resident, private } = report.grown(whose, when)?;
+    let (resident, private) = (thousands(resident / streams), thousands(private / streams));
+    Ok(format!("{resident} bytes resident, {private} of it private"))
 }
