@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::Bench;
-use super::load::{Load, Looks, Memory, Report, When, Whose};
+use super::load::{Load, Looks, When, Whose};
 use super::report::{Row, thousands};
 use super::server::{self, Server};
 use super::{process, streams};
@@ -45,16 +45,18 @@ fn held(bench: &Bench, count: usize, idle: u64) -> Result<Row> {
         1 => ("one server".to_owned(), "one process at each end".to_owned()),
         _ => (format!("{count} servers"), format!("{count} processes at each end")),
     };
+    let (server, generator) =
+        (report.grown(Whose::Servers, When::End)?, report.grown(Whose::Generators, When::End)?);
+    let gigabytes = |bytes: u64| format!("{:.2} GB", bytes as f64 / 1e9);
     let how = format!(
-        "HTTP/1.1, {processes}, {}; kernel {:.1} GB for both ends",
+        "HTTP/1.1, {processes}, {}; in all server {}, generator {}, kernel for both {}",
         streams::settled(bench),
-        slab as f64 / 1e9
+        gigabytes(server.resident),
+        gigabytes(generator.resident),
+        gigabytes(slab)
     );
-    let result = format!(
-        "a stream: server {}, generator {}",
-        both(&report, Whose::Servers, idle)?,
-        both(&report, Whose::Generators, idle)?
-    );
+    let result =
+        format!("server {}; generator {}", streams::each(server, idle), streams::each(generator, idle));
     Ok(Row::new(&format!("{} idle streams to {one}", thousands(idle)), result, &how))
 }
 
@@ -67,10 +69,4 @@ fn together(bench: &Bench, count: usize) -> Result<Vec<Server>> {
         servers.push(Server::start_with(&bench.program, &common)?);
     }
     Ok(servers)
-}
-
-/// `6,842 bytes (0.68 GB)`.
-fn both(report: &Report, whose: Whose, idle: u64) -> Result<String> {
-    let Memory { resident, .. } = report.grown(whose, When::End)?;
-    Ok(format!("{} bytes ({:.2} GB)", thousands(resident / idle), resident as f64 / 1e9))
 }

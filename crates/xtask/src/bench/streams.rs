@@ -146,12 +146,27 @@ fn wait(bench: &Bench, full: Duration) {
     std::thread::sleep(bench.size(full, Duration::from_secs(1)));
 }
 
-/// `6,842 bytes resident, 6,802 of it private`, for each stream.
+/// By how much each stream made processes grow.
 ///
 /// # Errors
 /// When a process was not seen at that moment.
 pub(super) fn grown(report: &Report, whose: Whose, when: When, streams: u64) -> Result<String> {
-    let Memory { resident, private } = report.grown(whose, when)?;
-    let (resident, private) = (thousands(resident / streams), thousands(private / streams));
-    Ok(format!("{resident} bytes resident, {private} of it private"))
+    Ok(each(report.grown(whose, when)?, streams))
+}
+
+/// `6,842 bytes resident, 6,802 of it private`, for each stream.
+pub(super) fn each(all: Memory, streams: u64) -> String {
+    let (resident, private) = (thousands(all.resident / streams), thousands(all.private / streams));
+    format!("{resident} bytes resident, {private} of it private")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_told_for_each_stream() {
+        let all = Memory { resident: 6_842_000, private: 802_999 };
+        assert_eq!(each(all, 1000), "6,842 bytes resident, 802 of it private");
+    }
 }
