@@ -5,6 +5,7 @@ mod workers;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::groups;
@@ -27,6 +28,9 @@ const PICTURE: Duration = Duration::from_millis(250);
 
 /// After the second Ctrl-C, or the first one that nothing answers, for so long.
 const STOP_MAX: Duration = Duration::from_secs(90);
+
+/// What a run is that was ended before its load.
+const STOPPED_EARLY: &str = "stopped before the load began";
 
 /// What is to be run.
 pub struct Run {
@@ -67,7 +71,12 @@ pub async fn run(run: Run) -> Result<Report> {
     let mut recorder = Recorder::new(meta);
     recorder.expect(expected(&plans));
     let verify = plans.iter().any(|(_, plan)| plan.verify.is_some());
-    let (mut workers, mut said) = Workers::start(plans).await?;
+    // From the beginning, and one for all the time: what comes between two looks is not lost.
+    let mut interrupts = signal(SignalKind::interrupt()).context("Ctrl-C cannot be noticed")?;
+    let (mut workers, mut said) = tokio::select! {
+        started = Workers::start(plans) => started?,
+        _ = interrupts.recv() => bail!(STOPPED_EARLY),
+    };
     let began = Instant::now();
     let mut watcher = Watcher::new(began);
     for target in watched {
@@ -92,7 +101,7 @@ pub async fn run(run: Run) -> Result<Report> {
         recorder,
     };
     state.recorder.phase(Duration::ZERO, Phase::Setup);
-    let followed = state.follow(&mut workers, &mut said, &mut view).await;
+    let followed = state.follow(&mut workers, &mut said, &mut interrupts, &mut view).await;
     view.end();
     workers.end().await;
     let interrupted = followed?;
@@ -124,6 +133,7 @@ impl State {
         &mut self,
         workers: &mut Workers,
         said: &mut mpsc::Receiver<(usize, Said)>,
+        interrupts: &mut Signal,
         view: &mut View,
     ) -> Result<bool> {
         let mut seconds = tokio::time::interval_at((Instant::now() + TICK).into(), TICK);
@@ -137,11 +147,8 @@ impl State {
                 }
                 _ = seconds.tick() => self.look(),
                 _ = pictures.tick() => view.show(&self.recorder.live()),
-                interrupted = tokio::signal::ctrl_c() => {
-                    interrupted.context("Ctrl-C cannot be noticed")?;
-                    if self.ready < workers.count() {
-                        bail!("stopped before the load began");
-                    }
+                _ = interrupts.recv() => {
+                    ensure!(self.ready == workers.count(), STOPPED_EARLY);
                     view.line("stopping: what is under way is waited for; again to wait no longer");
                     stopping = stopping.or(Some(Instant::now()));
                     workers.tell_all(&Command::Stop).await;

@@ -54,7 +54,8 @@ impl Dialer {
         for target in &plan.targets {
             let (https, host, port, authority) = parse(target)?;
             let looked_up = tokio::net::lookup_host((host.as_str(), port)).await;
-            let looked_up = looked_up.with_context(|| format!("cannot resolve {host}"))?;
+            let looked_up =
+                looked_up.with_context(|| format!("cannot resolve {host}, is --target right?"))?;
             let family = |address: &SocketAddr| {
                 plan.sources.iter().all(|source| source.is_ipv4() == address.is_ipv4())
             };
@@ -140,10 +141,10 @@ fn connector(plan: &ServerPlan) -> Result<TlsConnector> {
     match &plan.roots_pem {
         Some(pem) => {
             for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-                let certificate = certificate.context("the CA file holds what is no certificate")?;
-                roots.add(certificate).context("the CA file holds what is no root")?;
+                let certificate = certificate.context("--ca-file holds what is no certificate")?;
+                roots.add(certificate).context("--ca-file holds what is no root")?;
             }
-            ensure!(!roots.is_empty(), "the CA file holds no certificate");
+            ensure!(!roots.is_empty(), "--ca-file holds no certificate: PEM is wanted");
         }
         None => {
             let found = rustls_native_certs::load_native_certs();

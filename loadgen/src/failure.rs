@@ -1,6 +1,7 @@
 //! Why something did not come about.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use crate::measure::ErrorKind;
@@ -36,6 +37,15 @@ impl Failure {
         Self::said(kind, what)
     }
 
+    /// A connection that could not be made, or TLS on it.
+    pub fn connect(error: io::Error) -> Self {
+        let kind = match error.kind() {
+            io::ErrorKind::InvalidData => ErrorKind::Handshake,
+            _ => ErrorKind::Connect,
+        };
+        Self::new(kind, error)
+    }
+
     /// In these words.
     pub fn said(kind: ErrorKind, what: impl Into<String>) -> Self {
         Self { kind, what: what.into(), retry_after: None, status: None }
@@ -47,7 +57,10 @@ impl Failure {
         let shown = String::from_utf8_lossy(&body[..body.len().min(SHOWN_BYTES)]);
         let retry_after = retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
         let retry_after = retry_after.map(|after| after.min(RETRY_AFTER_MAX));
-        Self { kind, what: format!("{status} {}", shown.trim()), retry_after, status: Some(status) }
+        // Pages and pretty JSON have many lines: the words of a failure are one.
+        let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+        let what = format!("{status} {shown}").trim_end().to_owned();
+        Self { kind, what, retry_after, status: Some(status) }
     }
 }
 

@@ -126,7 +126,7 @@ impl Sender {
 
 async fn connect(dialer: &Dialer, endpoint: &Endpoint, http: Http) -> Result<Open, Failure> {
     let socket = dialer.connect(endpoint, None).await;
-    let socket = TokioIo::new(socket.map_err(|error| Failure::new(ErrorKind::Connect, error))?);
+    let socket = TokioIo::new(socket.map_err(Failure::connect)?);
     let no_handshake = |error| Failure::new(ErrorKind::Handshake, error);
     // How a connection ended shows in the call that was on it.
     let sender = match http {

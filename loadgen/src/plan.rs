@@ -95,6 +95,16 @@ pub enum Http {
     Http2,
 }
 
+impl Http {
+    /// As it is written on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Http::Http1 => "1.1",
+            Http::Http2 => "2",
+        }
+    }
+}
+
 /// Where tokens come from.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TokenSource {

@@ -74,6 +74,10 @@ fn run(scenario: Scenario, load: &Load, verify: Option<&Verify>) -> Result<u8> {
     for file in [&load.json, &load.html].into_iter().flatten() {
         writable(file)?;
     }
+    if let Some(directory) = verify.and_then(|verify| verify.history.as_ref()).filter(|_| !here.is_empty()) {
+        let made = fs::create_dir_all(directory);
+        made.with_context(|| format!("cannot write a history to {}", directory.display()))?;
+    }
     let pids = load.pids.iter().map(|&pid| Target::process(pid));
     let metrics = load.metrics.iter().map(|url| Target::metrics(url, None));
     let watched = pids.chain(metrics).collect::<Result<_, _>>()?;

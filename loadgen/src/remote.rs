@@ -2,7 +2,7 @@
 //!
 //! Whoever may hand a worker its plan can aim it at anybody. So a listener that is not on loopback wants
 //! a secret that coordinator and worker share: the worker sends a nonce, the coordinator its HMAC-SHA256
-//! under the secret, both in hexadecimal lines. What follows is in the clear: tokens and secrets of
+//! under the secret, both in hexadecimal lines, and the worker `welcome`. What follows is in the clear: tokens and secrets of
 //! servers are therefore never part of a plan that goes to another host; each host has files of its own.
 
 use std::fmt;
@@ -24,6 +24,9 @@ use crate::plan::TokenSource;
 
 /// Bytes of a nonce.
 const NONCE_BYTES: usize = 16;
+
+/// What a worker says to who knows the secret.
+const WELCOME: &str = "welcome";
 
 /// The longest line before both trust one another.
 const LINE_BYTES_MAX: u64 = 256;
@@ -149,27 +152,36 @@ async fn challenge(
     to.write_all(format!("{nonce}\n").as_bytes()).await.context("cannot send")?;
     let Some(secret) = secret else { return Ok(()) };
     let proof = unhex(line(from).await?.trim()).context("the proof is not hexadecimal")?;
-    secret.mac(&nonce).verify_slice(&proof).ok().context("the coordinator has another secret")
+    secret.mac(&nonce).verify_slice(&proof).ok().context("the coordinator has another secret")?;
+    to.write_all(format!("{WELCOME}\n").as_bytes()).await.context("cannot send")
 }
 
 /// Proves to a worker that one knows the secret.
 ///
 /// # Errors
-/// When it wants one and there is none.
+/// When it wants one and there is none, or another one.
 pub async fn prove(
     from: &mut (impl AsyncBufRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     secret: Option<&Secret>,
 ) -> Result<()> {
-    let nonce = tokio::time::timeout(PROOF_MAX, line(from)).await.context("it says nothing")??;
+    let nonce = hear(from).await?;
     match (nonce.trim(), secret) {
         ("open", _) => Ok(()),
         (_, None) => bail!("it wants a secret: name it with --worker-secret-file"),
         (nonce, Some(secret)) => {
             let proof = hex(&secret.mac(nonce).finalize().into_bytes());
-            to.write_all(format!("{proof}\n").as_bytes()).await.context("cannot send")
+            to.write_all(format!("{proof}\n").as_bytes()).await.context("cannot send")?;
+            let welcome = hear(from).await.context("it has another secret than --worker-secret-file")?;
+            ensure!(welcome.trim() == WELCOME, "what listens there is no worker");
+            Ok(())
         }
     }
+}
+
+/// What a worker says next, soon.
+async fn hear(from: &mut (impl AsyncBufRead + Unpin)) -> Result<String> {
+    tokio::time::timeout(PROOF_MAX, line(from)).await.context("it says nothing")?
 }
 
 async fn line(from: &mut (impl AsyncBufRead + Unpin)) -> Result<String> {
@@ -215,11 +227,13 @@ mod tests {
 
     #[tokio::test]
     async fn who_knows_the_secret_is_let_in_and_nobody_else() {
-        assert!(meet(Some("swordfish"), Some("swordfish")).await.0.is_ok());
-        assert!(meet(Some("swordfish"), Some("guess")).await.0.is_err());
-        let (worker, coordinator) = meet(Some("swordfish"), None).await;
-        assert!(worker.is_err());
-        assert!(coordinator.unwrap_err().to_string().contains("--worker-secret-file"));
+        let (worker, coordinator) = meet(Some("swordfish"), Some("swordfish")).await;
+        assert!(worker.is_ok() && coordinator.is_ok());
+        for other in [Some("guess"), None] {
+            let (worker, coordinator) = meet(Some("swordfish"), other).await;
+            assert!(worker.is_err());
+            assert!(coordinator.unwrap_err().to_string().contains("--worker-secret-file"));
+        }
         assert!(meet(None, None).await.0.is_ok());
     }
 

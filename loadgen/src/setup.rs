@@ -47,6 +47,11 @@ pub async fn check(world: &World) -> Result<()> {
                 "{target} does not know this address: {}; is it the server's public port?",
                 failure.what
             ),
+            (ErrorKind::NoAnswer, _) => bail!(
+                "{target} does not answer: {}; is it a server of HTTP/{}? See --target and --http",
+                failure.what,
+                world.plan.server.http.name()
+            ),
             _ => bail!("{target} does not answer as it should: {failure}"),
         }
     }
@@ -112,7 +117,8 @@ async fn ask_token(world: &World, line: &mut Line, account: u32) -> Result<(), F
     let given = serde_json::from_slice::<Given>(&answer.body).ok().filter(|_| answer.status == 200);
     let Some(given) = given else {
         let mut failure = answer.failure();
-        failure.what = format!("GET /dev/token: {}; only `godwit dev` gives tokens away", failure.what);
+        let others = "only `godwit dev` gives tokens away, others need --token-secret-file or --tokens";
+        failure.what = format!("GET /dev/token: {}; {others}", failure.what);
         return Err(failure);
     };
     world.accounts.borrow_mut().keep(account, given.token);

@@ -1,6 +1,5 @@
 //! A stream with a connection of its own (HTTP/1.1, RFC 9112).
 
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -37,10 +36,7 @@ enum Framing {
 pub async fn open(dialer: &Dialer, subscribe: &Subscribe) -> Result<(Stream, Vec<u8>), Failure> {
     let endpoint = dialer.next();
     let connected = dialer.connect(endpoint, subscribe.receive_bytes).await;
-    let mut socket = connected.map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => Failure::new(ErrorKind::Handshake, error),
-        _ => Failure::new(ErrorKind::Connect, error),
-    })?;
+    let mut socket = connected.map_err(Failure::connect)?;
     let mut request = format!("GET {} HTTP/1.1\r\nHost: {}\r\n", subscribe.path, endpoint.authority);
     for (name, value) in &subscribe.headers {
         request.extend([name, ": ", value, "\r\n"]);

@@ -130,7 +130,7 @@ impl Connections {
 async fn connect(dialer: &Dialer, streams_max: u32) -> Result<Connection, Failure> {
     let endpoint = dialer.next();
     let socket = dialer.connect(endpoint, None).await;
-    let socket = socket.map_err(|error| Failure::new(ErrorKind::Connect, error))?;
+    let socket = socket.map_err(Failure::connect)?;
     let no_handshake = |error| Failure::new(ErrorKind::Handshake, error);
     let window = STREAM_WINDOW_BYTES.saturating_mul(streams_max.max(1)).min(WINDOW_BYTES_MAX);
     let handshake = h2::client::Builder::new()
