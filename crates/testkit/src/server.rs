@@ -152,6 +152,11 @@ impl Server {
         self.child.id()
     }
 
+    /// The file with the secret that signs what this server accepts.
+    pub fn secret_file(&self) -> PathBuf {
+        self.data.path().join("secret")
+    }
+
     /// Signs what this server accepts.
     pub fn tokens(&self) -> Tokens {
         Tokens::new(SECRET)
