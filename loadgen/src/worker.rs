@@ -50,16 +50,12 @@ pub fn main() -> Result<()> {
 
 async fn run(plan: Plan, mut commands: mpsc::Receiver<Command>) -> Result<Option<Verdict>> {
     let world = World::new(plan).await?;
-    let mut background = JoinSet::new();
-    background.spawn_local(tell(Rc::clone(&world)));
-    background.spawn_local(behaviour::run(Rc::clone(&world)));
+    tokio::task::spawn_local(tell(Rc::clone(&world)));
+    tokio::task::spawn_local(behaviour::run(Rc::clone(&world)));
     begin(&world, Phase::Setup)?;
     tokio::select! {
         prepared = prepare(&world) => prepared?,
-        command = commands.recv() => gone(command)?,
-    }
-    if world.stopped.get() {
-        return Ok(None);
+        _ = commands.recv() => bail!("stopped before the load began"),
     }
     link::say(&Said::Ready)?;
     gone(commands.recv().await)?;
