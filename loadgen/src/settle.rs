@@ -13,6 +13,7 @@ use godwit_judge::Expected;
 
 use crate::client_id::ClientId;
 use crate::jobs::{Job, Post};
+use crate::line::ANSWER_MAX;
 use crate::measure::{Count, ErrorKind};
 use crate::plan::VerifyPlan;
 use crate::report::Verdict;
@@ -25,8 +26,8 @@ pub async fn answers(world: &World, deadline: Instant) {
         world.given_up.set(true);
         let what = || "the server did not answer in time: raise --settle-s, or lower --rate".to_owned();
         (0..unsent).for_each(|_| world.fail_with(ErrorKind::Unanswered, what));
-        // Those that are on their way are answered, or their connection is given up.
-        let _ = tokio::time::timeout(Duration::from_secs(35), world.jobs.idle()).await;
+        // Those that are on their way are answered, or given up by those who sent them.
+        let _ = tokio::time::timeout(ANSWER_MAX + Duration::from_secs(1), world.jobs.idle()).await;
         world.given_up.set(false);
     }
 }
