@@ -202,8 +202,10 @@ impl Server {
         assert!(unexpected.is_empty(), "the server's log says:\n{}", unexpected.join("\n"));
     }
 
-    /// `kill -9`. The directory and the ports stay as they are, see [`Server::restart`].
+    /// `kill -9`. The directory and the ports stay as they are, see [`Server::restart`]. It may come in the
+    /// middle of a write, which the next start then says.
     pub fn kill9(&mut self) {
+        self.log.expect("removing an unfinished last batch");
         stop_now(&mut self.child).expect("a child of ours");
     }
 
