@@ -22,6 +22,9 @@ use crate::world::{Conversation, World};
 /// Connections that set up.
 pub const CONNECTIONS: u32 = 32;
 
+/// Watchers look once a second.
+const LOOKED_AT_BY: Duration = Duration::from_millis(1200);
+
 /// Phases before the load that make no progress for so long are given up.
 const STALLED: Duration = Duration::from_secs(30);
 
@@ -170,6 +173,18 @@ fn channels(world: &World) {
     for (number, conversation) in (0u32..).zip(world.conversations.borrow().iter()) {
         conversation.members.iter().for_each(|&member| channels[member as usize] = number);
     }
+}
+
+/// Opens a stream and closes it, and waits until a watcher has looked. What a worker needs once, the pages of
+/// its program among it, is there then, and what its memory grows by afterwards is that of its streams.
+///
+/// # Errors
+/// When there is no stream to be had.
+pub async fn rehearse(world: &World) -> Result<()> {
+    let subscribe = world.server.subscribe(world, 0)?;
+    device::probe(world, &subscribe).await?;
+    tokio::time::sleep(LOOKED_AT_BY).await;
+    Ok(())
 }
 
 /// Opens the streams; ready when all are.

@@ -88,6 +88,9 @@ async fn prepare(world: &Rc<World>) -> Result<()> {
     setup::check(world).await?;
     setup::tokens(world).await?;
     setup::conversations(world).await?;
+    if world.plan.messages.is_none() {
+        setup::rehearse(world).await?;
+    }
     begin(world, Phase::Open)?;
     if world.plan.streams.open {
         setup::streams(world).await?;
