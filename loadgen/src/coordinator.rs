@@ -166,7 +166,7 @@ impl State {
     /// What a worker said.
     async fn take(&mut self, workers: &mut Workers, worker: usize, said: Said) -> Result<()> {
         match said {
-            Said::Hello { version, .. } => ensure!(
+            Said::Hello { version } => ensure!(
                 version == env!("CARGO_PKG_VERSION"),
                 "worker {worker} is of version {version}, and this is {}",
                 env!("CARGO_PKG_VERSION")

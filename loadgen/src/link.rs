@@ -32,12 +32,10 @@ pub enum Command {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Said {
-    /// The process that I am.
+    /// I am here.
     Hello {
         /// The version of the program.
         version: String,
-        /// Its process id, on its host.
-        pid: u32,
     },
     /// A phase has begun.
     Phase(Phase),

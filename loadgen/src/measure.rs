@@ -6,7 +6,7 @@ mod timing;
 
 pub use count::{Count, Counts};
 pub use error::{ErrorKind, Errors};
-pub use timing::{Sparse, Timed, Timings};
+pub use timing::{Timed, Timings};
 
 use serde::{Deserialize, Serialize};
 

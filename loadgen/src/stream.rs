@@ -94,11 +94,6 @@ impl Stream {
         fed.map_err(|error| Failure::new(ErrorKind::Malformed, error))
     }
 
-    /// What a resume would start from.
-    pub fn last_event_id(&self) -> &str {
-        self.parser.last_event_id()
-    }
-
     /// Ends it at once: a reset of the connection, or of the stream on it.
     pub fn reset(self) {
         match self.body {

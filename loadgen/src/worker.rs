@@ -33,7 +33,7 @@ pub fn main() -> Result<()> {
         // One task less is another load than was asked for.
         std::process::abort();
     }));
-    link::say(&Said::Hello { version: env!("CARGO_PKG_VERSION").to_owned(), pid: std::process::id() })?;
+    link::say(&Said::Hello { version: env!("CARGO_PKG_VERSION").to_owned() })?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no runtime")?;
     let mut commands = link::commands();
     let done = LocalSet::new().block_on(&runtime, async {

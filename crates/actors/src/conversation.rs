@@ -371,17 +371,18 @@ impl ConversationState {
             batch.push(self.noted(true));
         }
         self.last_append = self.node.now();
-        let (appends, myself) = (Arc::clone(&self.node.appends), myself.clone());
-        let write = move || {
-            appends.write(log, batch, move || {
-                // An actor that is gone has a successor that reads the row.
-                let _ = myself.cast(ConversationMessage::Confirmed(n));
-            });
+        let myself = myself.clone();
+        let stored = move || {
+            // An actor that is gone has a successor that reads the row.
+            let _ = myself.cast(ConversationMessage::Confirmed(n));
         };
         #[cfg(feature = "faults")]
-        self.node.faults.append(self.conversation.id(), write);
+        self.node.faults.append(self.conversation.id(), {
+            let appends = Arc::clone(&self.node.appends);
+            move || appends.write(log, batch, stored)
+        });
         #[cfg(not(feature = "faults"))]
-        write();
+        self.node.appends.write(log, batch, stored);
     }
 
     async fn confirmed(&mut self, myself: &ActorRef<ConversationMessage>, n: u64) -> Outcome {

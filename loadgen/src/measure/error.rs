@@ -83,11 +83,6 @@ impl Errors {
         self.0.iter().map(|(kind, failures)| (*kind, failures))
     }
 
-    /// How many of a kind.
-    pub fn count(&self, kind: ErrorKind) -> u64 {
-        self.0.get(&kind).map_or(0, |failures| failures.count)
-    }
-
     /// How many of all kinds.
     pub fn total(&self) -> u64 {
         self.0.values().map(|failures| failures.count).sum()

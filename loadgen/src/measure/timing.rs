@@ -73,16 +73,11 @@ impl Timings {
             let _ = mine.add(theirs);
         }
     }
-
-    /// Forgets all.
-    pub fn clear(&mut self) {
-        self.0.iter_mut().for_each(Histogram::reset);
-    }
 }
 
 /// A histogram as `[value, count]` pairs: what a second holds is little, and the rest zeros.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Sparse(Vec<(u64, u64)>);
+struct Sparse(Vec<(u64, u64)>);
 
 impl From<&Histogram<u64>> for Sparse {
     fn from(histogram: &Histogram<u64>) -> Self {

@@ -93,11 +93,6 @@ impl Connections {
         Ok((Stream::new(super::Body::Http2(body)), Vec::new()))
     }
 
-    /// Connections that are in use.
-    pub fn count(&self) -> usize {
-        self.open.borrow().len()
-    }
-
     async fn place(&self, dialer: &Dialer) -> Result<Place, Failure> {
         loop {
             if let Some(place) = self.free() {
