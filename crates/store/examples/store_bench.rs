@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use godwit_store::{Embedded, Limit, Mutation, Options, Row, Store};
-use godwit_types::{AccountId, LogId, Position, Timestamp};
+use godwit_types::{AccountId, LogId, Position, Stamp, Timestamp};
 
 const SHARDS: u16 = 4096;
 /// How long one measurement takes.
@@ -70,7 +70,7 @@ async fn writes(store: &Arc<Embedded>, writers: usize, rows: usize, first: u64) 
                         break;
                     }
                     let sent = Instant::now();
-                    store.write(batch(writer, n, rows)).await.expect("a write");
+                    store.write(batch(writer, n, rows), Stamp::MIN).await.expect("a write");
                     took.push(sent.elapsed());
                 }
                 took
@@ -142,13 +142,16 @@ async fn trims(store: &Arc<Embedded>) {
                 other => other,
             })
             .collect();
-        store.write(batch).await.expect("a write");
+        store.write(batch, Stamp::MIN).await.expect("a write");
     }
     let begin = Instant::now();
     let mut took = Vec::new();
     for below in (257..90_000).step_by(256) {
         let sent = Instant::now();
-        store.write(vec![Mutation::Trim { log: log.clone(), below }]).await.expect("a write");
+        store
+            .write(vec![Mutation::Trim { log: log.clone(), from: 0, below }], Stamp::MIN)
+            .await
+            .expect("a write");
         took.push(sent.elapsed());
     }
     line("trim, 256 rows each, one log", begin.elapsed(), 256, took);

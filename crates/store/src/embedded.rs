@@ -46,11 +46,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use godwit_types::{AccountId, ConversationId, DeviceId, LogId, ShardId, Timestamp};
+use godwit_types::{AccountId, ConversationId, DeviceId, LogId, ShardId, Stamp, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Semaphore;
 
-use crate::{Answer, Error, Limit, Mutation, Pending, Revocation, Row, Store};
+use crate::{Answer, Error, Limit, Mutation, Pending, Revocation, Row, Store, Written};
 use engine::Engine;
 use queue::Queue;
 
@@ -136,6 +136,11 @@ impl Embedded {
         Ok(Self { shared, epoch, shards: options.shards })
     }
 
+    /// The epoch under which this process writes: above that of every row in the store.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     /// A read that is worth no thread: a single record.
     fn point<'a, T: Send + 'a>(
         &'a self,
@@ -201,15 +206,11 @@ impl Drop for Embedded {
 }
 
 impl Store for Embedded {
-    fn epoch(&self) -> u64 {
-        self.epoch
-    }
-
     fn shards(&self) -> u16 {
         self.shards
     }
 
-    fn write(&self, batch: Vec<Mutation>) -> Answer<'static, ()> {
+    fn write(&self, batch: Vec<Mutation>, _stamp: Stamp) -> Answer<'static, ()> {
         // Here and not in the future: this is the moment that gives the batch its place.
         let answered = self.shared.queue.push(batch);
         Box::pin(async move {
@@ -225,6 +226,15 @@ impl Store for Embedded {
     fn rows_before<'a>(&'a self, log: &'a LogId, before: u64, limit: Limit) -> Answer<'a, Vec<Row>> {
         let log = log.clone();
         self.range(move |engine| reads::rows_before(engine, &log, before, limit))
+    }
+
+    fn tail<'a>(&'a self, log: &'a LogId, _summarised: u64, rows: usize) -> Answer<'a, Vec<Written>> {
+        let log = log.clone();
+        let limit = Limit { rows, bytes: usize::MAX };
+        self.range(move |engine| {
+            let rows = reads::rows_before(engine, &log, u64::MAX, limit)?;
+            Ok(rows.into_iter().map(|row| Written { row, stamp: Stamp::MIN, ttl_s: None }).collect())
+        })
     }
 
     fn row<'a>(&'a self, log: &'a LogId, n: u64) -> Answer<'a, Option<Row>> {

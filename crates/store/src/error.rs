@@ -53,6 +53,9 @@ pub enum Error {
     /// A read or write failed; whether a write landed is unknown.
     #[error("the store failed: {0}")]
     Failed(String),
+    /// The database can be reached and will never do what is needed: it says what, where and what to do.
+    #[error("{0}")]
+    Refused(String),
     /// The store was closed; nothing was written.
     #[error("the store is closed")]
     Closed,

@@ -1,7 +1,7 @@
 //! The values that go in and come out.
 
 use bytes::Bytes;
-use godwit_types::{AccountId, ConversationId, DeviceId, LogId, Position, ShardId, Timestamp};
+use godwit_types::{AccountId, ConversationId, DeviceId, LogId, Position, ShardId, Stamp, Timestamp};
 
 /// One row of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,17 @@ pub struct Row {
     pub key: u64,
     /// What it says; encoded and read by `godwit-wire`.
     pub payload: Bytes,
+}
+
+/// A row, and what the store knows of its writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The row.
+    pub row: Row,
+    /// The stamp with which it was written; [`Stamp::MIN`] in a store that keeps none.
+    pub stamp: Stamp,
+    /// Seconds until it expires; `None` when it does not.
+    pub ttl_s: Option<u32>,
 }
 
 /// How much a read may return.
@@ -37,10 +48,23 @@ pub enum Mutation {
         /// The row.
         row: Row,
     },
+    /// Makes the end of a log sure before a new owner writes to it: nothing that a former owner has written
+    /// or may still write beyond `tail` is ever seen, and the rows up to `tail` are stored as they are. Its
+    /// stamp is the new owner's lowest; see `docs/adr/0009-the-log-on-a-shared-database.md`.
+    Settle {
+        /// Which log.
+        log: LogId,
+        /// The number of its last row; 0 where none was ever committed.
+        tail: u64,
+        /// The last rows once more, ascending, with the time that they have left.
+        rows: Vec<Written>,
+    },
     /// Removes the rows with `n < below`.
     Trim {
         /// Of which log.
         log: LogId,
+        /// The first number that may still be there: what is below went with an earlier trim.
+        from: u64,
         /// The first number that stays.
         below: u64,
     },

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use godwit_store::{Embedded, Error, Limit, Mutation, Options, Row, Store};
-use godwit_types::{AccountId, LogId, Position, Timestamp};
+use godwit_types::{AccountId, LogId, Position, Stamp, Timestamp};
 
 const SHARDS: u16 = 64;
 const WRITERS: u64 = 8;
@@ -79,7 +79,10 @@ async fn child() {
             let mut last = rows.first().map_or(0, |row| row.position.n);
             loop {
                 // Two at a time, so that a group holds more than one batch of a log.
-                let writes = [store.write(batch(writer, last)), store.write(batch(writer, last + TOGETHER))];
+                let writes = [
+                    store.write(batch(writer, last), Stamp::MIN),
+                    store.write(batch(writer, last + TOGETHER), Stamp::MIN),
+                ];
                 for write in writes {
                     if let Err(error) = write.await {
                         eprintln!("writer {writer}: {error}");
@@ -229,6 +232,6 @@ async fn nothing_acknowledged_is_lost_by_a_full_disk() {
         let found = stored(&store, writer).await;
         assert!(found >= acknowledged, "writer {writer}: {acknowledged} acknowledged, {found} found");
     }
-    store.write(batch(0, stored(&store, 0).await)).await.unwrap();
+    store.write(batch(0, stored(&store, 0).await), Stamp::MIN).await.unwrap();
     tokio::time::timeout(Duration::from_secs(10), store.close()).await.unwrap().unwrap();
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use godwit_store::{Embedded, Error, Limit, Mutation, Options, Row, Store};
-use godwit_types::{ConversationId, LogId, Position, Timestamp};
+use godwit_types::{ConversationId, LogId, Position, Stamp, Timestamp};
 
 const SHARDS: u16 = 64;
 const ALL: Limit = Limit { rows: usize::MAX, bytes: usize::MAX };
@@ -32,7 +32,7 @@ async fn fill(store: &Embedded, rows: std::ops::Range<u64>) {
         let mut batch: Vec<_> =
             (start..start + 10).map(|n| Mutation::Append { log: log(), row: row(n) }).collect();
         batch.push(Mutation::Summary { log: log(), value: Bytes::from((start + 9).to_string()) });
-        store.write(batch).await.unwrap();
+        store.write(batch, Stamp::MIN).await.unwrap();
     }
 }
 

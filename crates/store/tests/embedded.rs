@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use godwit_store::{Embedded, Limit, Mutation, Options, Row, Store};
-use godwit_types::{AccountId, LogId, Position, Timestamp};
+use godwit_types::{AccountId, LogId, Position, Stamp, Timestamp};
 
 fn log() -> LogId {
     LogId::Inbox(AccountId::new("a").unwrap())
@@ -17,7 +17,7 @@ fn append(epoch: u64, n: u64) -> Mutation {
 }
 
 fn trim(below: u64) -> Mutation {
-    Mutation::Trim { log: log(), below }
+    Mutation::Trim { log: log(), from: 0, below }
 }
 
 fn summary(text: &'static str) -> Mutation {
@@ -44,7 +44,7 @@ async fn the_mutations_of_a_batch_take_effect_in_order() {
         append(2, 3),
         summary("second"),
     ];
-    store.write(batch).await.unwrap();
+    store.write(batch, Stamp::MIN).await.unwrap();
     assert_eq!(positions(&store).await, [(2, 2), (2, 3)]);
     assert_eq!(store.summary(&log()).await.unwrap(), Some(Bytes::from_static(b"second")));
 }
@@ -53,10 +53,10 @@ async fn the_mutations_of_a_batch_take_effect_in_order() {
 async fn a_row_that_comes_back_below_a_trim_goes_with_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let store = Embedded::open(Options::new(dir.path(), 64)).unwrap();
-    store.write(vec![append(1, 5), append(1, 9), trim(8)]).await.unwrap();
-    store.write(vec![append(1, 2)]).await.unwrap();
+    store.write(vec![append(1, 5), append(1, 9), trim(8)], Stamp::MIN).await.unwrap();
+    store.write(vec![append(1, 2)], Stamp::MIN).await.unwrap();
     assert_eq!(positions(&store).await, [(1, 2), (1, 9)]);
-    store.write(vec![trim(8)]).await.unwrap();
+    store.write(vec![trim(8)], Stamp::MIN).await.unwrap();
     assert_eq!(positions(&store).await, [(1, 9)]);
 }
 

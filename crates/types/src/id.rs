@@ -144,6 +144,10 @@ text_id!(
     ConversationId, check_id
 );
 text_id!(
+    /// A node of the cluster: `node.id` of its configuration.
+    NodeId, check_id
+);
+text_id!(
     /// What a sender calls its message, so that sending it again is no second message.
     ClientId, check_id
 );

@@ -7,12 +7,14 @@ mod cursor;
 mod id;
 mod log;
 mod shard;
+mod stamp;
 mod time;
 
 pub use cursor::{Cursor, CursorError, Position};
 pub use id::{
-    AccountId, ClientId, ConnectionId, ConversationId, DeviceId, IdError, MessageId, conversation_id,
+    AccountId, ClientId, ConnectionId, ConversationId, DeviceId, IdError, MessageId, NodeId, conversation_id,
 };
 pub use log::LogId;
 pub use shard::{DEFAULT_SHARDS, ShardId, hash};
+pub use stamp::Stamp;
 pub use time::{Timestamp, TimestampError};

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use bytes::Bytes;
-use godwit_types::{AccountId, ConversationId, DeviceId, LogId, ShardId, Timestamp};
+use godwit_types::{AccountId, ConversationId, DeviceId, LogId, ShardId, Stamp, Timestamp};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use super::{ALL, Place, SHARDS, account, append, conversation, device, inbox, pending, revocation, row};
+use super::{
+    ALL, END, Place, SHARDS, account, append, conversation, device, inbox, pending, revocation, row, stamp,
+};
 use crate::{Error, Limit, Mutation, Pending, PendingKind, Revocation, Row, Store};
 
 /// Sequences tried, each in a fresh place.
@@ -48,7 +50,12 @@ impl Model {
             Mutation::Append { log, row } => {
                 self.rows.entry(log).or_default().insert(row.position.n, row);
             }
-            Mutation::Trim { log, below } => self.rows.entry(log).or_default().retain(|n, _| *n >= below),
+            Mutation::Trim { log, below, .. } => self.rows.entry(log).or_default().retain(|n, _| *n >= below),
+            Mutation::Settle { log, tail, rows } => {
+                let held = self.rows.entry(log).or_default();
+                held.retain(|n, _| *n <= tail);
+                held.extend(rows.into_iter().map(|written| (written.row.position.n, written.row)));
+            }
             Mutation::Summary { log, value } => {
                 self.summaries.insert(log, value);
             }
@@ -89,10 +96,10 @@ impl Model {
     /// Compares everything.
     async fn compare(&self, store: &impl Store) -> Result<(), String> {
         for log in logs() {
-            let mut rows = self.read(&log, 0, u64::MAX, ALL);
-            same("rows", &log, store.rows_after(&log, 0, u64::MAX, ALL).await, &rows)?;
+            let mut rows = self.read(&log, 0, END, ALL);
+            same("rows", &log, store.rows_after(&log, 0, END, ALL).await, &rows)?;
             rows.reverse();
-            same("rows backwards", &log, store.rows_before(&log, u64::MAX, ALL).await, &rows)?;
+            same("rows backwards", &log, store.rows_before(&log, END, ALL).await, &rows)?;
             same("summary", &log, store.summary(&log).await, &self.summaries.get(&log).cloned())?;
         }
         for id in IDS.map(account) {
@@ -150,7 +157,7 @@ fn mutations() -> impl Strategy<Value = Mutation> {
     let kind = prop_oneof![Just(PendingKind::Fanout), Just(PendingKind::Push)];
     prop_oneof![
         8 => (log(), 1u64..300).prop_map(|(log, n)| append(&log, n)),
-        2 => (log(), 0u64..300).prop_map(|(log, below)| Mutation::Trim { log, below }),
+        2 => (log(), 0u64..300).prop_map(|(log, below)| Mutation::Trim { log, from: 0, below }),
         2 => (log(), value()).prop_map(|(log, value)| Mutation::Summary { log, value }),
         2 => (id(), id(), proptest::option::of(value())).prop_map(|(of, in_, value)| Mutation::Membership {
             account: account(of), conversation: conversation(in_), value,
@@ -212,10 +219,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 async fn run<P: Place>(place: P, steps: &[Step]) -> Result<(), String> {
     let mut model = Model::default();
     let mut store = place.open().await;
-    let mut last = Vec::new();
+    let mut last: Vec<(Vec<Mutation>, Stamp)> = Vec::new();
     for step in steps {
         match step {
-            Step::Write(batches) => last.clone_from(batches),
+            // A repeat has the stamps of the first time.
+            Step::Write(batches) => last = batches.iter().map(|batch| (batch.clone(), stamp())).collect(),
             Step::Repeat => {}
             Step::Read { log, after, upto, limit } => {
                 let held = model.read(log, *after, *upto, *limit);
@@ -233,11 +241,11 @@ async fn run<P: Place>(place: P, steps: &[Step]) -> Result<(), String> {
                 continue;
             }
         }
-        let writes: Vec<_> = last.iter().map(|batch| store.write(batch.clone())).collect();
+        let writes: Vec<_> = last.iter().map(|(batch, stamp)| store.write(batch.clone(), *stamp)).collect();
         for write in writes {
             write.await.map_err(|error| error.to_string())?;
         }
-        last.iter().flatten().for_each(|mutation| model.apply(mutation.clone()));
+        last.iter().flat_map(|(batch, _)| batch).for_each(|mutation| model.apply(mutation.clone()));
     }
     model.compare(&store).await?;
     store.close().await.map_err(|error| error.to_string())

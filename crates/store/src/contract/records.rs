@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use godwit_types::{ShardId, Timestamp};
 
-use super::{Place, SHARDS, account, conversation, device, inbox, pending, revocation, store, summary};
+use super::{
+    Place, SHARDS, account, conversation, device, inbox, pending, revocation, stamp, store, summary,
+};
 use crate::{Mutation, PendingKind, Revocation, Store};
 
 /// The last one counts, an empty one too; where none was stored there is none.
@@ -109,7 +111,7 @@ pub async fn the_later_revocation_counts<P: Place>(fresh: impl Fn() -> P) {
     store(&opened, revoke("a", Some("phone"), 10)).await;
     store(&opened, revoke("a", None, 5)).await;
     store(&opened, revoke("aa", Some("phone"), 7)).await;
-    let writes = [15, 30, 25].map(|at| opened.write(revoke("b", None, at)));
+    let writes = [15, 30, 25].map(|at| opened.write(revoke("b", None, at), stamp()));
     for write in writes {
         write.await.expect("a write");
     }
@@ -133,8 +135,8 @@ pub async fn revocations_are_forgotten<P: Place>(fresh: impl Fn() -> P) {
     store(&opened, forget(10)).await;
     assert_eq!(revocations(&opened).await, all[2..]);
     // Issued together, they still follow each other.
-    let again = opened.write(vec![Mutation::Revoke(all[0].clone())]);
-    let gone = opened.write(forget(11));
+    let again = opened.write(vec![Mutation::Revoke(all[0].clone())], stamp());
+    let gone = opened.write(forget(11), stamp());
     again.await.expect("a write");
     gone.await.expect("a write");
     assert_eq!(revocations(&opened).await, []);

@@ -6,23 +6,10 @@ use bytes::Bytes;
 use godwit_types::{ShardId, Timestamp};
 
 use super::{
-    ALL, Place, SHARDS, account, append, append_all, conversation, device, inbox, numbers, pending,
-    revocation, row, store, summary,
+    ALL, END, Place, account, append, append_all, conversation, device, inbox, numbers, pending, revocation,
+    row, stamp, store, summary,
 };
 use crate::{Error, Mutation, PendingKind, Store};
-
-/// Each opening writes under an epoch above that of all before.
-pub async fn the_epoch_rises_at_each_open<P: Place>(fresh: impl Fn() -> P) {
-    let place = fresh();
-    let mut last = 0;
-    for _ in 0..4 {
-        let opened = place.open().await;
-        assert!(opened.epoch() > last, "{} is not above {last}", opened.epoch());
-        assert_eq!(opened.shards(), SHARDS);
-        last = opened.epoch();
-        opened.close().await.expect("closed");
-    }
-}
 
 /// One of every kind of mutation.
 fn one_of_each() -> Vec<Mutation> {
@@ -43,13 +30,13 @@ fn one_of_each() -> Vec<Mutation> {
         },
         Mutation::Pending { pending: pending(5, PendingKind::Push, "a"), under_way: true },
         Mutation::Revoke(revocation("a", Some("d"), 77)),
-        Mutation::Trim { log: inbox("b"), below: 2 },
+        Mutation::Trim { log: inbox("b"), from: 1, below: 2 },
     ]
 }
 
 async fn assert_one_of_each(opened: &impl Store) {
     let log = inbox("a");
-    assert_eq!(opened.rows_after(&log, 0, u64::MAX, ALL).await.expect("a read"), [row(1), row(2)]);
+    assert_eq!(opened.rows_after(&log, 0, END, ALL).await.expect("a read"), [row(1), row(2)]);
     assert_eq!(opened.row(&log, 2).await.expect("a read"), Some(row(2)));
     assert_eq!(opened.summary(&log).await.expect("a read"), Some(Bytes::from_static(b"true up to 2")));
     let memberships = opened.memberships(&account("a")).await.expect("a read");
@@ -59,7 +46,7 @@ async fn assert_one_of_each(opened: &impl Store) {
     let under_way = opened.pending(ShardId(5)).await.expect("a read");
     assert_eq!(under_way, [pending(5, PendingKind::Push, "a")]);
     assert_eq!(opened.revocations().await.expect("a read"), [revocation("a", Some("d"), 77)]);
-    let b = opened.rows_before(&inbox("b"), u64::MAX, ALL).await.expect("a read");
+    let b = opened.rows_before(&inbox("b"), END, ALL).await.expect("a read");
     assert_eq!(numbers(&b), [3, 2]);
 }
 
@@ -89,7 +76,7 @@ pub async fn unawaited_writes_take_effect_in_order<P: Place>(fresh: impl Fn() ->
     let log = inbox("a");
     for round in 0..10 {
         let writes: Vec<_> =
-            (0..100).map(|i| opened.write(vec![summary(&log, &format!("{round}-{i}"))])).collect();
+            (0..100).map(|i| opened.write(vec![summary(&log, &format!("{round}-{i}"))], stamp())).collect();
         for write in writes.into_iter().rev() {
             write.await.expect("a write");
         }
@@ -102,10 +89,10 @@ pub async fn unawaited_writes_take_effect_in_order<P: Place>(fresh: impl Fn() ->
 pub async fn a_write_needs_no_polling<P: Place>(fresh: impl Fn() -> P) {
     let opened = fresh().open().await;
     let log = inbox("a");
-    drop(opened.write(vec![append(&log, 1), summary(&log, "first")]));
-    let unpolled = opened.write(vec![append(&log, 2), summary(&log, "second")]);
+    drop(opened.write(vec![append(&log, 1), summary(&log, "first")], stamp()));
+    let unpolled = opened.write(vec![append(&log, 2), summary(&log, "second")], stamp());
     store(&opened, vec![append(&log, 3)]).await;
-    let rows = opened.rows_after(&log, 0, u64::MAX, ALL).await.expect("a read");
+    let rows = opened.rows_after(&log, 0, END, ALL).await.expect("a read");
     assert_eq!(numbers(&rows), [1, 2, 3]);
     assert_eq!(opened.summary(&log).await.expect("a read"), Some(Bytes::from_static(b"second")));
     unpolled.await.expect("a write");
@@ -136,13 +123,13 @@ pub async fn concurrent_writers_see_their_own_writes<P: Place>(fresh: impl Fn() 
                 let log = inbox(&format!("w{writer}"));
                 for n in 1..=30 {
                     opened
-                        .write(vec![append(&log, n), summary(&log, &n.to_string())])
+                        .write(vec![append(&log, n), summary(&log, &n.to_string())], stamp())
                         .await
                         .expect("a write");
-                    let rows = opened.rows_after(&log, 0, u64::MAX, ALL).await.expect("a read");
+                    let rows = opened.rows_after(&log, 0, END, ALL).await.expect("a read");
                     assert_eq!(numbers(&rows), (1..=n).collect::<Vec<_>>());
-                    let tail = opened.rows_before(&log, u64::MAX, ALL).await.expect("a read");
-                    assert_eq!(tail.first(), Some(&row(n)));
+                    let tail = opened.tail(&log, n - 1, 1).await.expect("a read");
+                    assert_eq!(tail.first().map(|written| &written.row), Some(&row(n)));
                     let summary = opened.summary(&log).await.expect("a read");
                     assert_eq!(summary, Some(Bytes::from(n.to_string())));
                 }
@@ -159,13 +146,13 @@ pub async fn closing_finishes_what_is_under_way<P: Place>(fresh: impl Fn() -> P)
     let place = fresh();
     let opened = place.open().await;
     let log = inbox("a");
-    let writes: Vec<_> = (1..=50).map(|n| opened.write(vec![append(&log, n)])).collect();
+    let writes: Vec<_> = (1..=50).map(|n| opened.write(vec![append(&log, n)], stamp())).collect();
     opened.close().await.expect("closed");
     for write in writes {
         write.await.expect("a write");
     }
     let opened = place.open().await;
-    let rows = opened.rows_after(&log, 0, u64::MAX, ALL).await.expect("a read");
+    let rows = opened.rows_after(&log, 0, END, ALL).await.expect("a read");
     assert_eq!(numbers(&rows), (1..=50).collect::<Vec<_>>());
 }
 
@@ -179,9 +166,9 @@ pub async fn a_closed_store_says_so<P: Place>(fresh: impl Fn() -> P) {
     let (log, account) = (inbox("a"), account("a"));
     store(&opened, vec![append(&log, 1)]).await;
     opened.close().await.expect("closed");
-    closed(opened.write(vec![append(&log, 2)]).await);
-    closed(opened.rows_after(&log, 0, u64::MAX, ALL).await);
-    closed(opened.rows_before(&log, u64::MAX, ALL).await);
+    closed(opened.write(vec![append(&log, 2)], stamp()).await);
+    closed(opened.rows_after(&log, 0, END, ALL).await);
+    closed(opened.rows_before(&log, END, ALL).await);
     closed(opened.row(&log, 1).await);
     closed(opened.summary(&log).await);
     closed(opened.memberships(&account).await);

@@ -11,7 +11,7 @@ use fjall::{Database, Keyspace, Readable, UserKey, UserValue};
 use godwit_types::{LogId, Timestamp};
 
 use super::{engine, keys, row};
-use crate::{Error, Mutation, Revocation};
+use crate::{Error, Mutation, Revocation, Row};
 
 /// Rows that a trim removes together with its batch. A longer one removes the oldest rows first, this
 /// many at a time, so that it neither fills memory nor holds up other writes for long.
@@ -47,7 +47,7 @@ impl Group {
     /// [`thin`](Self::thin) called before the batch is added.
     pub(super) fn is_long_trim(&self, batch: &[Mutation]) -> Result<bool, Error> {
         for mutation in batch {
-            if let Mutation::Trim { log, below } = mutation
+            if let Mutation::Trim { log, below, .. } = mutation
                 && self.rows_below(log, *below).nth(TRIM_ROWS_MAX).transpose()?.is_some()
             {
                 return Ok(true);
@@ -60,7 +60,7 @@ impl Group {
     /// Not synced: the batch that follows is, and a part of a trim is a smaller trim.
     pub(super) fn thin(&mut self, batch: &[Mutation]) -> Result<(), Error> {
         for mutation in batch {
-            let Mutation::Trim { log, below } = mutation else { continue };
+            let Mutation::Trim { log, below, .. } = mutation else { continue };
             loop {
                 let mut rows = self.rows_below(log, *below);
                 let step = rows.by_ref().take(TRIM_ROWS_MAX).collect::<Result<Vec<_>, _>>()?;
@@ -111,17 +111,12 @@ impl Group {
 
     fn apply(&mut self, mutation: Mutation) -> Result<(), Error> {
         match mutation {
-            Mutation::Append { log, row } => {
-                let n = row.position.n;
-                if let Some(trimmed) = self.trimmed.get_mut(&log) {
-                    *trimmed = (*trimmed).min(n);
-                }
-                self.scratch.clear();
-                row::encode(&row, &mut self.scratch);
-                let value = UserValue::from(self.scratch.as_slice());
-                self.put(keys::row(&log, n), Some(value));
+            Mutation::Append { log, row } => self.append(&log, &row),
+            Mutation::Settle { log, tail, rows } => {
+                self.remove_if(keys::row(&log, tail.saturating_add(1))..keys::row(&log, u64::MAX), |_| true)?;
+                rows.iter().for_each(|written| self.append(&log, &written.row));
             }
-            Mutation::Trim { log, below } => self.trim(&log, below)?,
+            Mutation::Trim { log, below, .. } => self.trim(&log, below)?,
             Mutation::Summary { log, value } => self.put(keys::summary(&log), Some(value[..].into())),
             Mutation::Membership { account, conversation, value } => {
                 let value = value.map(|value| value[..].into());
@@ -142,6 +137,17 @@ impl Group {
             }
         }
         Ok(())
+    }
+
+    fn append(&mut self, log: &LogId, row: &Row) {
+        let n = row.position.n;
+        if let Some(trimmed) = self.trimmed.get_mut(log) {
+            *trimmed = (*trimmed).min(n);
+        }
+        self.scratch.clear();
+        row::encode(row, &mut self.scratch);
+        let value = UserValue::from(self.scratch.as_slice());
+        self.put(keys::row(log, n), Some(value));
     }
 
     fn put(&mut self, key: UserKey, value: Option<UserValue>) {
@@ -211,6 +217,7 @@ pub(super) fn bytes_of(batch: &[Mutation]) -> usize {
     const CHANGE_BYTES: usize = 200;
     let value = |mutation: &Mutation| match mutation {
         Mutation::Append { row, .. } => row.payload.len(),
+        Mutation::Settle { rows, .. } => rows.iter().map(|written| written.row.payload.len()).sum(),
         Mutation::Summary { value, .. } => value.len(),
         Mutation::Membership { value, .. } | Mutation::Device { value, .. } => {
             value.as_ref().map_or(0, |v| v.len())
