@@ -6,6 +6,7 @@ mod stored_push;
 mod streams;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 use bytes::Bytes;
 use godwit_types::{AccountId, ConversationId, Cursor, DeviceId, Position, Timestamp};
@@ -126,8 +127,8 @@ pub struct SummaryDue {
     pub summary: Bytes,
     /// The memberships that changed.
     pub memberships: Vec<(ConversationId, Bytes)>,
-    /// Rows below this number may go, if that is news.
-    pub trim_below: Option<u64>,
+    /// Rows of these numbers may go, if that is news; what is below went before.
+    pub trim: Option<Range<u64>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -324,7 +325,7 @@ impl Inbox {
             return None;
         }
         self.summarising = true;
-        let trim_below = (self.held_from > self.trimmed_below).then_some(self.held_from);
+        let trim = (self.held_from > self.trimmed_below).then_some(self.trimmed_below..self.held_from);
         self.trimmed_below = self.held_from;
         let dirty = std::mem::take(&mut self.dirty);
         let memberships = dirty.into_iter().filter_map(|id| {
@@ -333,7 +334,7 @@ impl Inbox {
         });
         let memberships = memberships.collect();
         let summary = Summary { upto: tail, held_from: self.held_from, last_at: self.last_at };
-        Some(SummaryDue { upto: tail.n, summary: payload::encode(&summary), memberships, trim_below })
+        Some(SummaryDue { upto: tail.n, summary: payload::encode(&summary), memberships, trim })
     }
 
     /// The summary up to row `n` is stored.

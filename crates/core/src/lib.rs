@@ -10,6 +10,7 @@ pub mod fanout;
 pub mod held;
 pub mod inbox;
 pub mod keys;
+pub mod lease;
 pub mod log;
 pub mod recover;
 pub mod wheel;
