@@ -7,7 +7,8 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use godwit_store::{Limit, Row};
 use godwit_types::{
-    AccountId, ConnectionId, ConversationId, Cursor, DeviceId, LogId, Position, Timestamp, conversation_id,
+    AccountId, ConnectionId, ConversationId, Cursor, DeviceId, LogId, Position, ShardId, Timestamp,
+    conversation_id,
 };
 use godwit_wire::api::{
     Conversation, Conversations, Devices, History, Kind, Members, Message, NewMessage, OpenConversation,
@@ -21,6 +22,7 @@ use crate::region::Region;
 use crate::reply::Reply;
 use crate::shard::ShardMessage;
 use crate::stream::{Stream, StreamHandle, StreamRequest};
+use crate::tenure::Owned;
 use crate::user::{SyncGrant, Unread, UserCommand};
 
 /// How long a call may take. What was begun goes on; the client's retry finds it.
@@ -80,7 +82,7 @@ impl Region {
     ) -> Result<Conversations, Problem> {
         let before = page_start(cursor)?.unwrap_or(u64::MAX);
         let listed =
-            self.ask_user(caller, |reply| UserCommand::Conversations { before, limit, reply }).await?;
+            self.look_user(caller, |reply| UserCommand::Conversations { before, limit, reply }).await?;
         let views = listed.conversations.into_iter().map(|(id, unread)| async move {
             match self.view(caller, &id, Some(unread)).await {
                 // The account has left it, and its inbox does not know yet.
@@ -123,7 +125,7 @@ impl Region {
     ) -> Result<Members, Problem> {
         let start = page_start(cursor)?.map_or(0, |start| usize::try_from(start).unwrap_or(usize::MAX));
         let caller = caller.clone();
-        self.ask_conversation(id, |reply| ConversationCommand::Members { caller, start, limit, reply }).await
+        self.look_conversation(id, |reply| ConversationCommand::Members { caller, start, limit, reply }).await
     }
 
     /// `PUT …/members/{account}`.
@@ -237,7 +239,7 @@ impl Region {
         limit: usize,
     ) -> Result<Sync, Problem> {
         let SyncGrant { mut grant, held, head } =
-            self.ask_user(account, |reply| UserCommand::Sync { since, reply }).await?;
+            self.look_user(account, |reply| UserCommand::Sync { since, reply }).await?;
         let log = LogId::Inbox(account.clone());
         if since.is_none()
             && let Some(time) = since_time
@@ -264,7 +266,7 @@ impl Region {
 
     /// `GET /v1/devices`.
     pub async fn devices(&self, account: &AccountId) -> Result<Devices, Problem> {
-        self.ask_user(account, |reply| UserCommand::Devices { reply }).await
+        self.look_user(account, |reply| UserCommand::Devices { reply }).await
     }
 
     /// `PUT /v1/devices/{d}`.
@@ -307,7 +309,7 @@ impl Region {
         unread: Option<Unread>,
     ) -> Result<Conversation, Problem> {
         let ask = |reply| ConversationCommand::View { caller: caller.clone(), reply };
-        let view = self.ask_conversation(id, ask).await?;
+        let view = self.look_conversation(id, ask).await?;
         self.seen_by(caller, id, view, unread).await
     }
 
@@ -323,7 +325,7 @@ impl Region {
             Some(unread) => unread,
             None => {
                 let ask = |reply| UserCommand::Membership { conversation: id.clone(), reply };
-                self.ask_user(caller, ask).await?
+                self.look_user(caller, ask).await?
             }
         };
         let last_message = match view.last_message {
@@ -344,7 +346,7 @@ impl Region {
 
     async fn readable(&self, caller: &AccountId, id: &ConversationId) -> Result<Readable, Problem> {
         let caller = caller.clone();
-        self.ask_conversation(id, |reply| ConversationCommand::Readable { caller, reply }).await
+        self.look_conversation(id, |reply| ConversationCommand::Readable { caller, reply }).await
     }
 
     async fn rows_after(&self, id: &ConversationId, after: u64, upto: u64) -> Result<Vec<Row>, Problem> {
@@ -379,36 +381,97 @@ impl Region {
         Ok(before)
     }
 
+    /// For what is answered once it is committed, and so has passed the guard.
     async fn ask_conversation<T>(
         &self,
         id: &ConversationId,
         command: impl FnOnce(Reply<T>) -> ConversationCommand,
     ) -> Result<T, Problem> {
-        self.ask(|reply| self.node.conversation(id, command(reply))).await
+        let shard = self.node.shard_of(id.as_str());
+        self.ask(shard, Proof::Commit, |reply| self.node.conversation(id, command(reply))).await
     }
 
+    /// For what only looks.
+    async fn look_conversation<T>(
+        &self,
+        id: &ConversationId,
+        command: impl FnOnce(Reply<T>) -> ConversationCommand,
+    ) -> Result<T, Problem> {
+        let shard = self.node.shard_of(id.as_str());
+        self.ask(shard, Proof::Guard, |reply| self.node.conversation(id, command(reply))).await
+    }
+
+    /// As [`ask_conversation`](Self::ask_conversation).
     async fn ask_user<T>(
         &self,
         account: &AccountId,
         command: impl FnOnce(Reply<T>) -> UserCommand,
     ) -> Result<T, Problem> {
-        self.ask(|reply| self.node.user(account, command(reply))).await
+        let shard = self.node.shard_of(account.as_str());
+        self.ask(shard, Proof::Commit, |reply| self.node.user(account, command(reply))).await
     }
 
-    fn ask<T>(&self, send: impl FnOnce(Reply<T>)) -> impl Future<Output = Result<T, Problem>> {
-        let asked = self.node.admission.enter().map(|permit| {
-            let (reply, answer) = Reply::new(Some(permit));
+    /// As [`look_conversation`](Self::look_conversation).
+    async fn look_user<T>(
+        &self,
+        account: &AccountId,
+        command: impl FnOnce(Reply<T>) -> UserCommand,
+    ) -> Result<T, Problem> {
+        let shard = self.node.shard_of(account.as_str());
+        self.ask(shard, Proof::Guard, |reply| self.node.user(account, command(reply))).await
+    }
+
+    fn ask<T>(
+        &self,
+        shard: ShardId,
+        proof: Proof,
+        send: impl FnOnce(Reply<T>),
+    ) -> impl Future<Output = Result<T, Problem>> {
+        let asked = self.owner(shard).and_then(|owned| {
+            let (reply, answer) = Reply::new(Some(self.node.admission.enter()?));
             send(reply);
-            answer
+            Ok((owned, answer))
         });
         async move {
-            match tokio::time::timeout(CALL_TIMEOUT, asked?).await {
+            let (owned, answer) = asked?;
+            let answered = async {
+                let answer = answer.await;
+                // An owner that was cut off must not say how things stand.
+                if proof == Proof::Guard && answer.is_ok() && !self.node.tenure.guard(&owned).await {
+                    return Ok(Err(not_confirmed("another node serves this now; send the same again")));
+                }
+                answer
+            };
+            match tokio::time::timeout(CALL_TIMEOUT, answered).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_)) => Err(not_confirmed("it failed before it could answer; send the same again")),
                 Err(_) => Err(not_confirmed("it is not confirmed within 8 s; send the same again")),
             }
         }
     }
+
+    /// What this node owns the shard by, if it does and may begin something new.
+    fn owner(&self, shard: ShardId) -> Result<Owned, Problem> {
+        let not_now = |detail| Problem::new(Code::Overloaded, detail);
+        if let Some(owned) = self.node.tenure.owned(shard).filter(|_| self.node.tenure.is_valid()) {
+            return Ok(owned);
+        }
+        Err(not_now(match self.node.tenure.owned(shard) {
+            Some(_) => "the database cannot be reached; come back in a moment",
+            None => {
+                "this node does not serve this account or conversation; another one does, or will in a moment"
+            }
+        }))
+    }
+}
+
+/// What shows that an answer comes from the owner.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// It rests on a commit.
+    Commit,
+    /// The guard has to pass after it.
+    Guard,
 }
 
 /// A direct conversation is its two accounts, a group what its creator called it.

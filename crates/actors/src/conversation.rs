@@ -3,7 +3,7 @@
 mod activate;
 mod repeat;
 
-pub(crate) use activate::rows_above;
+pub(crate) use activate::{Found, rows_above};
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::metrics;
 use crate::node::Node;
 use crate::reply::{HeldAnswer, Reply};
 use crate::shard::{EntityId, ShardMessage};
+use crate::tenure::Owned;
 use crate::user::{Delivery, UserCommand};
 
 /// Commands that may wait for room in the log's window. A window is committed within milliseconds; so many
@@ -116,6 +117,7 @@ pub(crate) struct ConversationActor;
 
 pub(crate) struct ConversationState {
     node: Arc<Node>,
+    owned: Owned,
     shard: ActorRef<ShardMessage>,
     conversation: Conversation,
     fanout: Fanout,
@@ -133,12 +135,12 @@ pub(crate) struct ConversationState {
 impl Actor for ConversationActor {
     type Msg = ConversationMessage;
     type State = ConversationState;
-    type Arguments = (ConversationId, Arc<Node>, ActorRef<ShardMessage>);
+    type Arguments = (ConversationId, Owned, Arc<Node>, ActorRef<ShardMessage>);
 
     async fn pre_start(
         &self,
         _myself: ActorRef<ConversationMessage>,
-        (id, node, shard): Self::Arguments,
+        (id, owned, node, shard): Self::Arguments,
     ) -> Result<ConversationState, ActorProcessingErr> {
         metrics::activated("conversation");
         let now = node.now();
@@ -154,6 +156,7 @@ impl Actor for ConversationActor {
             last_command: now,
             received: 0,
             node,
+            owned,
             shard,
         })
     }
@@ -164,11 +167,21 @@ impl Actor for ConversationActor {
         myself: ActorRef<ConversationMessage>,
         state: &mut ConversationState,
     ) -> Result<(), ActorProcessingErr> {
-        state.conversation = activate::conversation(&state.node, state.conversation.id()).await?;
+        let id = state.conversation.id().clone();
+        let (conversation, settled) = activate::conversation(&state.node, &state.owned, &id).await?;
+        state.conversation = conversation;
         state.fanout = Fanout::new(state.conversation.tail().n);
         state.summarise(&myself, conversation::SUMMARY_ROWS);
         // Before the first command: what a former owner began is finished by the members as they are now.
-        if activate::is_pending(&state.node, state.conversation.id()).await? {
+        if settled {
+            // Rows were written again, and what noted them as under way may never have landed.
+            let (log, noted) = (LogId::Conversation(id), vec![state.noted(true)]);
+            if !state.node.appends.store(&state.owned, &log, noted).await {
+                return Err("the conversation has another owner".into());
+            }
+            state.pending = true;
+            state.recheck(&myself).await?;
+        } else if activate::is_pending(&state.node, &state.owned, &id).await? {
             state.pending = true;
             state.recheck(&myself).await?;
         }
@@ -378,11 +391,11 @@ impl ConversationState {
         };
         #[cfg(feature = "faults")]
         self.node.faults.append(self.conversation.id(), {
-            let appends = Arc::clone(&self.node.appends);
-            move || appends.write(log, batch, stored)
+            let (appends, owned) = (Arc::clone(&self.node.appends), self.owned);
+            move || appends.write(&owned, log, batch, stored)
         });
         #[cfg(not(feature = "faults"))]
-        self.node.appends.write(log, batch, stored);
+        self.node.appends.write(&self.owned, log, batch, stored);
     }
 
     async fn confirmed(&mut self, myself: &ActorRef<ConversationMessage>, n: u64) -> Outcome {
@@ -423,7 +436,9 @@ impl ConversationState {
         for parcel in parcels {
             let rows: Arc<[EventRow]> = match self.fanout.rows(&parcel) {
                 Some(rows) => rows.into(),
-                None => activate::event_rows(&self.node, &self.conversation, &parcel).await?.into(),
+                None => {
+                    activate::event_rows(&self.node, &self.owned, &self.conversation, &parcel).await?.into()
+                }
             };
             for (account, joined_n) in parcel.accounts {
                 let delivery = Delivery::new(&self.node, self.conversation.id(), &account, joined_n, &rows);
@@ -465,9 +480,7 @@ impl ConversationState {
         }
         if self.pending {
             self.pending = false;
-            // Not repeated when it fails: then the next owner only looks once more than it had to.
-            let strike_out = self.node.store.write(vec![self.noted(false)]);
-            tokio::spawn(strike_out);
+            self.node.appends.write_once(&self.owned, vec![self.noted(false)]);
         }
         let idle_ms = self.node.options.idle.as_millis() as u64;
         if now.ms_since(self.last_command) >= idle_ms && self.held.is_empty() {
@@ -482,15 +495,14 @@ impl ConversationState {
         let log = LogId::Conversation(self.conversation.id().clone());
         let myself = myself.clone();
         let batch = vec![Mutation::Summary { log: log.clone(), value }];
-        self.node.appends.write(log, batch, move || {
+        self.node.appends.write(&self.owned, log, batch, move || {
             let _ = myself.cast(ConversationMessage::Summarised(n));
         });
     }
 
     fn noted(&self, under_way: bool) -> Mutation {
         let id = self.conversation.id().as_str();
-        let shard = self.node.shard_of(id);
-        let pending = Pending { shard, kind: PendingKind::Fanout, id: id.to_owned() };
+        let pending = Pending { shard: self.owned.shard, kind: PendingKind::Fanout, id: id.to_owned() };
         Mutation::Pending { pending, under_way }
     }
 

@@ -20,6 +20,7 @@ mod reply;
 mod revocations;
 mod shard;
 mod stream;
+mod tenure;
 mod user;
 
 pub use calls::HistoryPage;
@@ -29,3 +30,4 @@ pub use metrics::describe as describe_metrics;
 pub use options::Options;
 pub use region::{Region, StartError};
 pub use stream::{StreamHandle, StreamRequest};
+pub use tenure::Tenure;

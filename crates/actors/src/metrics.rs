@@ -8,9 +8,13 @@ const ACTORS: &str = "godwit_actors";
 const APPENDED: &str = "godwit_store_mutations_total";
 const MESSAGES: &str = "godwit_messages_total";
 const EVENTS_STREAMED: &str = "godwit_stream_events_total";
+const SETTLED: &str = "godwit_logs_settled_total";
 const STREAMS: &str = "godwit_streams";
 const STREAM_BYES: &str = "godwit_stream_byes_total";
+const REPEATED: &str = "godwit_store_repeated_writes_total";
 const REPLAYS: &str = "godwit_stream_replays_total";
+const GUARDED: &str = "godwit_guard_passes_total";
+const GUARD_READS: &str = "godwit_guard_reads_total";
 const HEARTBEATS: &str = "godwit_stream_heartbeats_total";
 
 /// Gives every metric of this crate its unit and its text.
@@ -21,9 +25,21 @@ pub fn describe() {
     describe_counter!(APPENDED, Unit::Count, "Changes sent to the store");
     describe_counter!(MESSAGES, Unit::Count, "Messages, by outcome: stored, or a repeat of a stored one");
     describe_counter!(EVENTS_STREAMED, Unit::Count, "Live events put before streams");
+    describe_counter!(
+        SETTLED,
+        Unit::Count,
+        "Logs whose end was made sure after an owner that may have crashed"
+    );
     describe_gauge!(STREAMS, Unit::Count, "Streams that are open");
     describe_counter!(STREAM_BYES, Unit::Count, "Streams to which the server said bye, by reason");
+    describe_counter!(
+        REPEATED,
+        Unit::Count,
+        "Writes that the store did not confirm, and that were sent again"
+    );
     describe_counter!(REPLAYS, Unit::Count, "Times that a stream began to read from the store");
+    describe_counter!(GUARDED, Unit::Count, "Commits and answers that waited for the guard");
+    describe_counter!(GUARD_READS, Unit::Count, "Reads of the own session that served them");
     describe_counter!(HEARTBEATS, Unit::Count, "Heartbeats written");
 }
 
@@ -52,6 +68,10 @@ pub(crate) fn streamed(events: usize) {
     counter!(EVENTS_STREAMED).increment(events as u64);
 }
 
+pub(crate) fn settled() {
+    counter!(SETTLED).increment(1);
+}
+
 pub(crate) fn streams(open: usize) {
     gauge!(STREAMS).set(open as f64);
 }
@@ -60,8 +80,17 @@ pub(crate) fn stream_bye(reason: &'static str) {
     counter!(STREAM_BYES, "reason" => reason).increment(1);
 }
 
+pub(crate) fn repeated() {
+    counter!(REPEATED).increment(1);
+}
+
 pub(crate) fn replay() {
     counter!(REPLAYS).increment(1);
+}
+
+pub(crate) fn guarded(served: usize) {
+    counter!(GUARD_READS).increment(1);
+    counter!(GUARDED).increment(served as u64);
 }
 
 pub(crate) fn heartbeats(count: usize) {

@@ -20,6 +20,8 @@ pub struct Options {
     pub members_max: usize,
     /// What an inbox keeps.
     pub retention: Retention,
+    /// Whether the store lets old rows of inboxes go by itself, so that one may begin later than it says.
+    pub inbox_expires: bool,
     /// Commands that may be under way at once; beyond it a client is told to come back.
     pub commands_max: usize,
     /// How long an actor without work stays in memory.

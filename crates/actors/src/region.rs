@@ -1,6 +1,6 @@
 //! The ShardRegion: the node's door to its actors, and the supervisor of its shards.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use godwit_store::{PendingKind, Store};
 use godwit_types::{ConversationId, ShardId};
 use parking_lot::RwLock;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::task::AbortHandle;
 
 use crate::admission::Admission;
 use crate::appends::Appends;
@@ -19,6 +20,7 @@ use crate::node::Node;
 use crate::options::Options;
 use crate::revocations::Revocations;
 use crate::shard::{ShardActor, ShardMessage};
+use crate::tenure::{self, Tenure};
 
 /// Conversations whose fan-out is finished at once after a crash: enough to keep the store busy, few enough
 /// that the actors that do it (10 KB each) stay small beside everything else.
@@ -28,6 +30,7 @@ const RECOVERIES_AT_ONCE: usize = 256;
 #[derive(Clone)]
 pub struct Region {
     pub(crate) node: Arc<Node>,
+    keeper: AbortHandle,
 }
 
 /// Why a node's actors could not be started.
@@ -42,15 +45,17 @@ pub enum StartError {
 }
 
 impl Region {
-    /// Starts a node's actors over a store. Fan-outs that were under way when the last process ended are
-    /// finished beside the first requests.
-    pub async fn start(store: Arc<dyn Store>, options: Options) -> Result<Self, StartError> {
+    /// Starts a node's actors over a store. They serve the shards that `tenure` gives them, as soon as it does;
+    /// fan-outs that a former owner left under way are finished beside the first requests.
+    pub async fn start(store: Arc<dyn Store>, tenure: Tenure, options: Options) -> Result<Self, StartError> {
         let revocations = Revocations::new(store.revocations().await?);
         let (hub, seats) = Hub::start(options.clone()).await?;
         let (region, _) = Actor::spawn(None, RegionActor, ()).await?;
         let shards = (0..store.shards()).map(|_| RwLock::default()).collect();
+        let tenure = Arc::new(tenure);
         let node = Arc::new(Node {
-            appends: Arc::new(Appends::new(Arc::clone(&store))),
+            appends: Arc::new(Appends::new(Arc::clone(&store), Arc::clone(&tenure))),
+            tenure,
             admission: Admission::new(options.commands_max),
             hub,
             revocations,
@@ -60,6 +65,7 @@ impl Region {
             shards,
             store,
             options,
+            ended: watch::Sender::new(None),
         });
         for seat in seats {
             seat.seat(&node);
@@ -67,8 +73,25 @@ impl Region {
         // The region's actor ends with the node only.
         let _ = node.region.cast(RegionMessage::Seat(Arc::clone(&node)));
         tokio::spawn(Hub::beat_all(Arc::downgrade(&node)));
-        tokio::spawn(recover(Arc::clone(&node)));
-        Ok(Self { node })
+        // With the embedded store all shards are here from the start; else the keeper says when.
+        let everything: Vec<_> = (0..node.store.shards()).map(ShardId).collect();
+        node.adopt(everything.into_iter().filter(|shard| node.tenure.owned(*shard).is_some()).collect());
+        let keeper = tokio::spawn(tenure::keep(Arc::clone(&node))).abort_handle();
+        Ok(Self { node, keeper })
+    }
+
+    /// Why the node does not serve everything that it could, for whoever decides where clients go.
+    pub fn waits_for(&self) -> Option<String> {
+        self.node.tenure.waits_for()
+    }
+
+    /// Waits until the node cannot go on; says why.
+    pub async fn ended(&self) -> String {
+        let mut ended = self.node.ended.subscribe();
+        match ended.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => "the node is gone".to_owned(),
+        }
     }
 
     /// Streams that are open.
@@ -81,7 +104,12 @@ impl Region {
     pub async fn drain(&self, deadline: Duration) -> bool {
         self.node.admission.close();
         self.node.hub.drain();
-        tokio::time::timeout(deadline, self.node.appends.all_quiet()).await.is_ok()
+        let written = tokio::time::timeout(deadline, self.node.appends.all_quiet()).await.is_ok();
+        self.keeper.abort();
+        if written {
+            self.node.tenure.resign().await;
+        }
+        written
     }
 
     /// Makes the actor of this account panic at every event from now on; none ends it. For tests.
@@ -97,25 +125,21 @@ impl Region {
     }
 }
 
-/// Finishes the fan-outs that the last process left under way.
-async fn recover(node: Arc<Node>) {
+/// Finishes the fan-outs that the last owners of these shards left under way.
+async fn recover(node: Arc<Node>, shards: HashSet<ShardId>) {
     let slots = Arc::new(Semaphore::new(RECOVERIES_AT_ONCE));
-    let shards = match node.store.shards_with_pending().await {
-        Ok(shards) => shards,
-        Err(error) => {
-            tracing::error!(%error, "unfinished fan-outs cannot be read; restart once the store answers");
-            return;
-        }
+    let some = shards.iter().next().and_then(|shard| node.tenure.owned(*shard));
+    let Some(owned) = some else { return };
+    let found = match shards.len() {
+        // Which of many have any is one question.
+        many if many > 1 => node.read(&owned, || node.store.shards_with_pending()).await,
+        _ => Ok(shards.iter().copied().collect()),
     };
     let mut conversations = 0;
-    for shard in shards {
-        let pending = match node.store.pending(shard).await {
-            Ok(pending) => pending,
-            Err(error) => {
-                tracing::error!(%shard, %error, "unfinished fan-outs cannot be read; restart once the store answers");
-                continue;
-            }
-        };
+    for shard in found.unwrap_or_default().into_iter().filter(|shard| shards.contains(shard)) {
+        let Some(owned) = node.tenure.owned(shard) else { continue };
+        // An error says that the store was closed or the shard lost: it is for the next owner then.
+        let pending = node.read(&owned, || node.store.pending(shard)).await.unwrap_or_default();
         for pending in pending.into_iter().filter(|pending| pending.kind == PendingKind::Fanout) {
             let Ok(id) = ConversationId::new(&pending.id) else { continue };
             let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
@@ -139,6 +163,10 @@ pub(crate) enum RegionMessage {
     Seat(Arc<Node>),
     /// To a shard that does not run yet.
     Start(ShardId, ShardMessage),
+    /// Shards that are this node's now: what was under way in them, and the streams of their accounts.
+    Adopt(Vec<ShardId>),
+    /// A shard that is no longer this node's.
+    Stop(ActorRef<ShardMessage>),
 }
 
 /// Starts shards and supervises them.
@@ -171,23 +199,11 @@ impl Actor for RegionActor {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             RegionMessage::Seat(node) => state.node = Some(node),
-            RegionMessage::Start(shard, message) => {
-                let Some(node) = &state.node else { return Ok(()) };
-                let place = &node.shards[usize::from(shard.0)];
-                let running = place.read().clone();
-                let actor = match running {
-                    Some(actor) => actor,
-                    None => {
-                        let arguments = (shard, Arc::clone(node));
-                        let spawned =
-                            Actor::spawn_linked(None, ShardActor, arguments, myself.get_cell()).await?;
-                        state.shards.insert(spawned.0.get_id(), shard);
-                        spawned.0
-                    }
-                };
-                // The message first: once the shard is in the table others reach it without coming here.
-                let _ = actor.cast(message);
-                *place.write() = Some(actor);
+            RegionMessage::Start(shard, message) => state.start(&myself, shard, message).await?,
+            RegionMessage::Adopt(shards) => state.adopt(shards),
+            RegionMessage::Stop(actor) => {
+                state.shards.remove(&actor.get_id());
+                actor.stop(None);
             }
         }
         Ok(())
@@ -195,7 +211,7 @@ impl Actor for RegionActor {
 
     async fn handle_supervisor_evt(
         &self,
-        myself: ActorRef<RegionMessage>,
+        _myself: ActorRef<RegionMessage>,
         event: SupervisionEvent,
         state: &mut RegionState,
     ) -> Result<(), ActorProcessingErr> {
@@ -212,11 +228,53 @@ impl Actor for RegionActor {
         let Some(node) = &state.node else { return Ok(()) };
         *node.shards[usize::from(shard.0)].write() = None;
         // The shard knew the streams of its accounts; the hub knows them all.
+        state.attach_streams(&HashSet::from([shard]));
+        Ok(())
+    }
+}
+
+impl RegionState {
+    async fn start(
+        &mut self,
+        myself: &ActorRef<RegionMessage>,
+        shard: ShardId,
+        message: ShardMessage,
+    ) -> Result<(), ActorProcessingErr> {
+        let Some(node) = &self.node else { return Ok(()) };
+        let place = &node.shards[usize::from(shard.0)];
+        let running = place.read().clone();
+        let actor = match running {
+            Some(actor) => actor,
+            None => {
+                // Lost since the message was sent.
+                let Some(owned) = node.tenure.owned(shard) else { return Ok(()) };
+                let arguments = (owned, Arc::clone(node));
+                let spawned = Actor::spawn_linked(None, ShardActor, arguments, myself.get_cell()).await?;
+                self.shards.insert(spawned.0.get_id(), shard);
+                spawned.0
+            }
+        };
+        // The message first: once the shard is in the table others reach it without coming here.
+        let _ = actor.cast(message);
+        *place.write() = Some(actor);
+        Ok(())
+    }
+
+    fn adopt(&self, shards: Vec<ShardId>) {
+        let Some(node) = &self.node else { return };
+        let shards: HashSet<_> = shards.into_iter().collect();
+        self.attach_streams(&shards);
+        tokio::spawn(recover(Arc::clone(node), shards));
+    }
+
+    /// Tells these shards of the streams that their accounts have here.
+    fn attach_streams(&self, shards: &HashSet<ShardId>) {
+        let Some(node) = &self.node else { return };
         for stream in node.hub.all() {
-            if node.shard_of(stream.account.as_str()) == shard {
-                let _ = myself.cast(RegionMessage::Start(shard, ShardMessage::Attach(stream)));
+            let shard = node.shard_of(stream.account.as_str());
+            if shards.contains(&shard) {
+                node.cast(shard, ShardMessage::Attach(stream));
             }
         }
-        Ok(())
     }
 }

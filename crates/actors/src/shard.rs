@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use godwit_types::{AccountId, ConnectionId, ConversationId, ShardId, Timestamp};
+use godwit_types::{AccountId, ConnectionId, ConversationId, Timestamp};
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
 use crate::conversation::{ConversationActor, ConversationCommand, ConversationMessage};
 use crate::metrics;
 use crate::node::Node;
 use crate::stream::Stream;
+use crate::tenure::Owned;
 use crate::user::{UserActor, UserCommand, UserMessage};
 
 /// How often actors look whether something is due: half of what a client notices.
@@ -47,7 +48,8 @@ pub(crate) enum EntityId {
 pub(crate) struct ShardActor;
 
 pub(crate) struct ShardState {
-    shard: ShardId,
+    /// What gives it and its children the right to write. The actor ends with it.
+    owned: Owned,
     node: Arc<Node>,
     conversations: HashMap<ConversationId, Entity<ConversationMessage>>,
     users: HashMap<AccountId, Entity<UserMessage>>,
@@ -72,16 +74,16 @@ struct Entity<M> {
 impl Actor for ShardActor {
     type Msg = ShardMessage;
     type State = ShardState;
-    type Arguments = (ShardId, Arc<Node>);
+    type Arguments = (Owned, Arc<Node>);
 
     async fn pre_start(
         &self,
         _myself: ActorRef<ShardMessage>,
-        (shard, node): Self::Arguments,
+        (owned, node): Self::Arguments,
     ) -> Result<ShardState, ActorProcessingErr> {
         metrics::activated("shard");
         Ok(ShardState {
-            shard,
+            owned,
             node,
             conversations: HashMap::new(),
             users: HashMap::new(),
@@ -150,7 +152,7 @@ impl ShardState {
         command: ConversationCommand,
     ) -> Result<(), ActorProcessingErr> {
         if !self.conversations.contains_key(&id) {
-            let arguments = (id.clone(), Arc::clone(&self.node), myself.clone());
+            let arguments = (id.clone(), self.owned, Arc::clone(&self.node), myself.clone());
             let spawned = Actor::spawn_linked(None, ConversationActor, arguments, myself.get_cell()).await?;
             self.by_actor.insert(spawned.0.get_id(), EntityId::Conversation(id.clone()));
             self.conversations.insert(id.clone(), Entity { actor: spawned.0, sent: 0 });
@@ -184,7 +186,7 @@ impl ShardState {
     ) -> Result<&mut Entity<UserMessage>, ActorProcessingErr> {
         if !self.users.contains_key(account) {
             let streams = self.streams.get(account).cloned().unwrap_or_default();
-            let arguments = (account.clone(), Arc::clone(&self.node), myself.clone(), streams);
+            let arguments = (account.clone(), self.owned, Arc::clone(&self.node), myself.clone(), streams);
             let spawned = Actor::spawn_linked(None, UserActor, arguments, myself.get_cell()).await?;
             self.by_actor.insert(spawned.0.get_id(), EntityId::User(account.clone()));
             self.users.insert(account.clone(), Entity { actor: spawned.0, sent: 0 });
@@ -203,6 +205,10 @@ impl ShardState {
             return Ok(());
         }
         let account = stream.account.clone();
+        let known = self.streams.get(&account);
+        if known.is_some_and(|known| known.iter().any(|known| known.id == stream.id)) {
+            return Ok(());
+        }
         if self.users.contains_key(&account) {
             self.streams.entry(account.clone()).or_default().push(Arc::clone(&stream));
             self.send_user(myself, account, UserCommand::Attach(stream)).await
@@ -259,6 +265,9 @@ impl ShardState {
     /// An actor failed: it is started again in a moment if there is something to go on with, a fan-out or a
     /// stream, and else when it is needed.
     fn failed(&mut self, myself: &ActorRef<ShardMessage>, entity: EntityId, error: &ActorProcessingErr) {
+        if !self.node.tenure.holds(&self.owned) {
+            return;
+        }
         metrics::failed(match entity {
             EntityId::Conversation(_) => "conversation",
             EntityId::User(_) => "user",
@@ -269,7 +278,7 @@ impl ShardState {
         failures.last = now;
         // One that fails again and again is said less and less often.
         if failures.count.is_power_of_two() {
-            tracing::error!(shard = %self.shard, ?entity, times = failures.count, %error, "an actor failed");
+            tracing::error!(shard = %self.owned.shard, ?entity, times = failures.count, %error, "an actor failed");
         }
         let pause = (RESTART_PAUSE.0 * (1 << failures.count.min(8))).min(RESTART_PAUSE.1);
         myself.send_after(pause, move || ShardMessage::Restart(entity));

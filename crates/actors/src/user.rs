@@ -24,6 +24,7 @@ use crate::node::Node;
 use crate::reply::{HeldAnswer, Reply};
 use crate::shard::{EntityId, ShardMessage};
 use crate::stream::Stream;
+use crate::tenure::Owned;
 
 /// Parcels that may wait for room in the log's window. Each conversation has one under way at most, so this is
 /// how many conversations can be busy with one account at once before some are told to try again.
@@ -153,6 +154,7 @@ pub(crate) struct UserActor;
 
 pub(crate) struct UserState {
     node: Arc<Node>,
+    owned: Owned,
     shard: ActorRef<ShardMessage>,
     inbox: Inbox,
     streams: Streams<Arc<Stream>>,
@@ -165,12 +167,12 @@ pub(crate) struct UserState {
 impl Actor for UserActor {
     type Msg = UserMessage;
     type State = (UserState, Vec<Arc<Stream>>);
-    type Arguments = (AccountId, Arc<Node>, ActorRef<ShardMessage>, Vec<Arc<Stream>>);
+    type Arguments = (AccountId, Owned, Arc<Node>, ActorRef<ShardMessage>, Vec<Arc<Stream>>);
 
     async fn pre_start(
         &self,
         _myself: ActorRef<UserMessage>,
-        (account, node, shard, streams): Self::Arguments,
+        (account, owned, node, shard, streams): Self::Arguments,
     ) -> Result<Self::State, ActorProcessingErr> {
         metrics::activated("user");
         let state = UserState {
@@ -181,6 +183,7 @@ impl Actor for UserActor {
             last_command: node.now(),
             received: 0,
             node,
+            owned,
             shard,
         };
         Ok((state, streams))
@@ -192,7 +195,7 @@ impl Actor for UserActor {
         myself: ActorRef<UserMessage>,
         (state, streams): &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        state.inbox = activate::inbox(&state.node, state.inbox.account()).await?;
+        state.inbox = activate::inbox(&state.node, &state.owned, state.inbox.account()).await?;
         state.summarise(&myself, inbox::SUMMARY_ROWS).await?;
         for stream in std::mem::take(streams) {
             state.attach(stream).await?;
@@ -315,7 +318,7 @@ impl UserState {
             },
         });
         let (batch, myself) = (batch.collect(), myself.clone());
-        self.node.appends.write(log, batch, move || {
+        self.node.appends.write(&self.owned, log, batch, move || {
             // An actor that is gone has a successor that reads the rows.
             let _ = myself.cast(UserMessage::Confirmed(numbers));
         });
@@ -370,12 +373,12 @@ impl UserState {
     async fn summarise(&mut self, myself: &ActorRef<UserMessage>, every: u64) -> Outcome {
         let tail = self.inbox.tail().n;
         if tail >= self.inbox.summarised() + every {
-            activate::expire(&self.node, &mut self.inbox).await?;
+            activate::expire(&self.node, &self.owned, &mut self.inbox).await?;
         }
         let Some(due) = self.inbox.summary(every, self.node.options.retention) else { return Ok(()) };
         let log = self.log();
         let account = self.inbox.account();
-        let mut batch: Vec<_> = due
+        let memberships: Vec<_> = due
             .memberships
             .into_iter()
             .map(|(conversation, value)| Mutation::Membership {
@@ -384,10 +387,14 @@ impl UserState {
                 value: Some(value),
             })
             .collect();
-        batch.push(Mutation::Summary { log: log.clone(), value: due.summary });
-        batch.extend(due.trim_below.map(|below| Mutation::Trim { log: log.clone(), below }));
+        // In turn: rows must not go before the summary says from where on they are held, and the summary must
+        // not speak of rows that the memberships do not know.
+        let summary = Mutation::Summary { log: log.clone(), value: due.summary };
+        let trim =
+            due.trim.map(|trim| Mutation::Trim { log: log.clone(), from: trim.start, below: trim.end });
+        let further = std::iter::once(vec![summary]).chain(trim.map(|trim| vec![trim])).collect();
         let myself = myself.clone();
-        self.node.appends.write(log, batch, move || {
+        self.node.appends.write_in_turn(&self.owned, log, memberships, further, move || {
             let _ = myself.cast(UserMessage::Summarised(due.upto));
         });
         Ok(())
@@ -441,7 +448,7 @@ impl UserState {
             stream.end(ByeReason::Revoked, 0);
         }
         let batch = vec![Mutation::Device { account, device, value: None }, Mutation::Revoke(revocation)];
-        self.node.appends.write(self.log(), batch, move || reply.send(Ok(())));
+        self.node.appends.write(&self.owned, self.log(), batch, move || reply.send(Ok(())));
     }
 
     /// Stores a device and answers when it is stored; at once when there is nothing to store.
@@ -451,7 +458,7 @@ impl UserState {
         }
         let account = self.inbox.account().clone();
         let batch = vec![Mutation::Device { account, device, value }];
-        self.node.appends.write(self.log(), batch, move || reply.send(Ok(())));
+        self.node.appends.write(&self.owned, self.log(), batch, move || reply.send(Ok(())));
     }
 
     fn hold<T: Send + Sync + 'static>(&mut self, reply: Reply<T>, answer: T) {

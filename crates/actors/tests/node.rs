@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use godwit_actors::{HistoryPage, Options, Region, StreamHandle, StreamRequest};
+use godwit_actors::{HistoryPage, Options, Region, StreamHandle, StreamRequest, Tenure};
 use godwit_core::delivery::{Bounds, Overflow};
 use godwit_core::inbox::Retention;
 use godwit_store::{Embedded, Store};
@@ -28,6 +28,7 @@ impl Node {
 
     async fn start_with(dir: &TempDir, change: impl FnOnce(&mut Options)) -> Self {
         let store = Embedded::open(godwit_store::Options::new(dir.path().join("store"), 4096)).unwrap();
+        let tenure = Tenure::alone(store.epoch());
         let store: Arc<dyn Store> = Arc::new(store);
         let mut options = Options {
             heartbeat_ms: 25_000,
@@ -36,11 +37,12 @@ impl Node {
             streams_per_account: 20,
             members_max: 1_000,
             retention: Retention { events: 200_000, age_ms: 30 * 24 * 3_600_000 },
+            inbox_expires: false,
             commands_max: 10_000,
             idle: Duration::from_secs(30),
         };
         change(&mut options);
-        let region = Region::start(Arc::clone(&store), options).await.unwrap();
+        let region = Region::start(Arc::clone(&store), tenure, options).await.unwrap();
         Self { region, store }
     }
 

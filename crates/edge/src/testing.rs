@@ -23,6 +23,7 @@ impl Node {
     pub(crate) async fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = Embedded::open(godwit_store::Options::new(directory.path().join("store"), 64)).unwrap();
+        let tenure = godwit_actors::Tenure::alone(store.epoch());
         let store: Arc<dyn Store> = Arc::new(store);
         let options = Options {
             heartbeat_ms: 25_000,
@@ -31,10 +32,11 @@ impl Node {
             streams_per_account: 20,
             members_max: 1000,
             retention: Retention { events: 1000, age_ms: 24 * 3_600_000 },
+            inbox_expires: false,
             commands_max: 1000,
             idle: Duration::from_secs(30),
         };
-        Self { region: Region::start(store, options).await.unwrap(), _directory: directory }
+        Self { region: Region::start(store, tenure, options).await.unwrap(), _directory: directory }
     }
 
     /// Takes tokens of [`SECRET`](crate::auth::tests::SECRET); every device named `stolen` is revoked.

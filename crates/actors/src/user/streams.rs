@@ -27,7 +27,7 @@ impl UserState {
             return Ok(());
         }
         // A node that was cut off must not say "caught up".
-        if !self.node.appends.guard().await {
+        if !self.node.tenure.guard(&self.owned).await {
             return Ok(());
         }
         let grant = match asked {
@@ -52,7 +52,8 @@ impl UserState {
     pub(super) async fn find(&self, cursor: Cursor) -> Result<Lookup, ActorProcessingErr> {
         match self.inbox.look_up(cursor) {
             Lookup::Row { n } => {
-                let row = self.node.store.row(&self.log(), n).await?;
+                let log = self.log();
+                let row = self.node.read(&self.owned, || self.node.store.row(&log, n)).await?;
                 Ok(self.inbox.resolve(cursor, row.map(|row| row.position)))
             }
             known => Ok(known),
@@ -71,7 +72,9 @@ impl UserState {
         if held.from > held.to {
             return Ok(None);
         }
-        Ok(self.node.store.row(&self.log(), held.from).await?.map(|row| row.position))
+        let log = self.log();
+        let first = self.node.read(&self.owned, || self.node.store.row(&log, held.from)).await?;
+        Ok(first.map(|row| row.position))
     }
 
     fn enlist(&mut self, stream: &Arc<Stream>) -> bool {
