@@ -1,7 +1,7 @@
 //! Loopback ports: free ones, and who has those that are not.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::UnixListener;
 
@@ -87,11 +87,15 @@ fn listener(address: SocketAddr) -> String {
     let wanted = format!("socket:[{inode}]");
     let Ok(processes) = std::fs::read_dir("/proc") else { return unknown() };
     for process in processes.flatten() {
+        // Not `self` and other names beside the process ids.
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         let Ok(files) = std::fs::read_dir(process.path().join("fd")) else { continue };
         let mut links = files.flatten().filter_map(|file| std::fs::read_link(file.path()).ok());
         if links.any(|link| link.as_os_str() == wanted.as_str()) {
             let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return format!("{} (process {})", name.trim(), process.file_name().to_string_lossy());
+            return format!("{} (process {pid})", name.trim());
         }
     }
     unknown()
@@ -100,20 +104,27 @@ fn listener(address: SocketAddr) -> String {
 /// The inode of the socket that listens at this address, or at all addresses of the machine.
 fn inode_of(address: SocketAddr) -> Option<String> {
     let IpAddr::V4(ip) = address.ip() else { return None };
-    // proc_net_tcp(5): addresses in the machine's byte order, in hexadecimal.
-    let mine = format!("{:08X}:{:04X}", u32::from_ne_bytes(ip.octets()), address.port());
-    let any = format!("{:08X}:{:04X}", 0, address.port());
-    let any_v6 = format!("{:032X}:{:04X}", 0, address.port());
+    let any = Ipv4Addr::UNSPECIFIED;
+    let (mapped, any_v6) = (ip.to_ipv6_mapped(), Ipv6Addr::UNSPECIFIED);
+    // Java listens on the address as IPv6 sees it.
+    let addresses = [&ip.octets()[..], &any.octets(), &mapped.octets(), &any_v6.octets()];
+    let wanted = addresses.map(|octets| format!("{}:{:04X}", as_in_proc(octets), address.port()));
     ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
         let table = std::fs::read_to_string(table).ok()?;
         table.lines().find_map(|line| {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let &[_, local, _, state, _, _, _, _, _, inode, ..] = fields.as_slice() else { return None };
             // 0A: TCP_LISTEN.
-            let here = local == mine || local == any || local == any_v6;
+            let here = wanted.iter().any(|address| address == local);
             (state == "0A" && here).then(|| inode.to_owned())
         })
     })
+}
+
+/// proc_net_tcp(5): words of four bytes in the machine's order, in hexadecimal.
+fn as_in_proc(octets: &[u8]) -> String {
+    let words = octets.chunks_exact(4).map(|word| <[u8; 4]>::try_from(word).unwrap_or_default());
+    words.map(|word| format!("{:08X}", u32::from_ne_bytes(word))).collect()
 }
 
 #[cfg(test)]

@@ -155,12 +155,14 @@ impl Process {
         if !self.is_running() {
             return Ok(());
         }
-        // It may end by itself between the look and the signal.
-        let sent = self.signal(signal).and_then(|()| self.signal(Signal::CONT));
+        // It may end by itself in between. While its last threads go the kernel knows it no more, and
+        // does not let its parent have it yet either: that too is only waited for.
+        let gone = |error: &Error| matches!(error, Error::Signal { source, .. } if is_gone(source));
+        self.signal(signal).or_else(|error| if gone(&error) { Ok(()) } else { Err(error) })?;
+        let _ = self.signal(Signal::CONT);
         let began = Instant::now();
         while self.is_running() {
-            if began.elapsed() > within || sent.is_err() {
-                sent?;
+            if began.elapsed() > within {
                 let server = format!("process {}", self.pid);
                 return Err(Error::Late { server, what: "ended", within, output: String::new() });
             }
@@ -189,6 +191,10 @@ impl Drop for Process {
             let _ = self.kill9();
         }
     }
+}
+
+fn is_gone(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
 /// When the process with this id was started, unless it has ended.

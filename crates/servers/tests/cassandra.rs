@@ -1,7 +1,6 @@
 //! One Cassandra node through all that can be done to it, and a ring through a node that is killed.
 
 use std::net::TcpStream;
-use std::path::Path;
 use std::sync::Arc;
 
 use godwit_servers::cassandra::{Options, PASSWORD, Ring, USER};
@@ -9,6 +8,8 @@ use godwit_servers::cql::{self, Connection};
 use godwit_servers::{Error, environment};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
+
+type TlsConnection = Connection<rustls::StreamOwned<rustls::ClientConnection, TcpStream>>;
 
 #[test]
 fn a_node_ends_pauses_and_comes_back_with_its_data() {
@@ -28,7 +29,7 @@ fn a_node_ends_pauses_and_comes_back_with_its_data() {
     let nobody = Connection::open(address, "nobody", PASSWORD);
     assert!(matches!(nobody, Err(Error::Refused { .. })));
 
-    let mut secret = over_tls(&ring.ca_file(), &ring);
+    let mut secret = over_tls(&ring);
     secret.run("INSERT INTO k.t (a) VALUES (2)").unwrap();
 
     assert!(ring.node(1).nodetool(&["status"]).unwrap().contains("127.0.0.1"));
@@ -53,18 +54,17 @@ fn a_node_ends_pauses_and_comes_back_with_its_data() {
     assert!(!ring.node(1).process().is_running());
 }
 
-/// The certificate's names and its root hold for any client that checks them.
-fn over_tls(
-    ca_file: &Path,
-    ring: &Ring,
-) -> Connection<rustls::StreamOwned<rustls::ClientConnection, TcpStream>> {
+/// The certificate's names and its root hold for a client that checks them.
+fn over_tls(ring: &Ring) -> TlsConnection {
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(ca_file).unwrap()).unwrap();
+    let root = CertificateDer::from_pem_file(ring.ca_file()).expect("a certificate");
+    roots.add(root).expect("a root");
     let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     let name = ServerName::from(ring.address().ip());
-    let session = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
-    let stream = TcpStream::connect(ring.address()).unwrap();
-    Connection::over(rustls::StreamOwned::new(session, stream), ring.address(), USER, PASSWORD).unwrap()
+    let session = rustls::ClientConnection::new(Arc::new(config), name).expect("a session");
+    let stream = TcpStream::connect(ring.address()).expect("a connection");
+    let stream = rustls::StreamOwned::new(session, stream);
+    Connection::over(stream, ring.address(), USER, PASSWORD).expect("logged in over TLS")
 }
 
 #[test]

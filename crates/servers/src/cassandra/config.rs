@@ -162,12 +162,7 @@ pub(super) fn arguments(setup: &Setup, jmx_port: u16) -> Result<Vec<OsString>> {
     let heap = setup.heap_mib();
     let mut arguments: Vec<OsString> = vec![format!("-Xms{heap}M").into(), format!("-Xmx{heap}M").into()];
     arguments.push("-XX:+UseG1GC".into());
-    for package in OPENED {
-        arguments.extend(["--add-opens".into(), format!("{package}=ALL-UNNAMED").into()]);
-    }
-    for package in EXPORTED {
-        arguments.extend(["--add-exports".into(), format!("{package}=ALL-UNNAMED").into()]);
-    }
+    arguments.extend(modules());
     // Measures objects; Cassandra does not start without it.
     let mut agent = OsString::from("-javaagent:");
     agent.push(jar(&setup.lib, "jamm-")?);
@@ -194,8 +189,29 @@ pub(super) fn arguments(setup: &Setup, jmx_port: u16) -> Result<Vec<OsString>> {
     Ok(arguments)
 }
 
+/// Java's arguments for `nodetool`, before what the tool is to do.
+pub(super) fn tool_arguments(setup: &Setup, jmx_port: u16) -> Vec<OsString> {
+    let mut arguments = modules();
+    let home = &setup.home;
+    // It writes a history of its commands there.
+    arguments.push(format!("-Duser.home={}", home.display()).into());
+    arguments.push(format!("-Dlogback.configurationFile={}", home.join("logback.xml").display()).into());
+    arguments.extend(["-cp".into(), class_path(&setup.lib), "org.apache.cassandra.tools.NodeTool".into()]);
+    arguments.extend(["-h", "127.0.0.1", "-p", &jmx_port.to_string()].map(OsString::from));
+    arguments
+}
+
+/// Opens and exports to all code what Cassandra needs of Java's own.
+fn modules() -> Vec<OsString> {
+    let opened = OPENED.iter().map(|package| ("--add-opens", package));
+    let exported = EXPORTED.iter().map(|package| ("--add-exports", package));
+    let argument =
+        |(option, package): (&str, &&str)| [option.into(), format!("{package}=ALL-UNNAMED").into()];
+    opened.chain(exported).flat_map(argument).collect()
+}
+
 /// All jars of the folder.
-pub(super) fn class_path(lib: &Path) -> OsString {
+fn class_path(lib: &Path) -> OsString {
     lib.join("*").into()
 }
 

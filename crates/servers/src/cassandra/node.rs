@@ -151,8 +151,7 @@ impl Node {
     /// When it fails, with what it said.
     pub fn nodetool(&self, arguments: &[&str]) -> Result<String> {
         let mut java = Command::new(config::java_program("java"));
-        java.arg("-cp").arg(config::class_path(&self.setup.lib)).arg("org.apache.cassandra.tools.NodeTool");
-        java.args(["-h", "127.0.0.1", "-p", &self.jmx.number().to_string()]).args(arguments);
+        java.args(config::tool_arguments(&self.setup, self.jmx.number())).args(arguments);
         run(&mut java)
     }
 }
