@@ -20,6 +20,7 @@ use crate::ports::Port;
 use crate::process::{LOOK_EVERY, Lifetime};
 use node::Setup;
 
+pub use config::java_program;
 pub use jars::{VERSION, fetch};
 pub use node::Node;
 

@@ -20,6 +20,9 @@ const CARGO_DENY_MINOR_MIN: u32 = 18;
 /// since version 13.
 const NODE_MAJOR_MIN: u32 = 20;
 
+/// What Cassandra 5.0 runs on; `crates/servers` gives it the options of this one.
+const JAVA_MAJOR: u32 = 17;
+
 /// Where Debian puts nchan; `loadgen/profiles/nchan.nginx.conf` loads it from there.
 const NCHAN_MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
 
@@ -40,6 +43,12 @@ pub(crate) enum Tool {
     Python,
     /// Debian's chromium.
     Chromium,
+    /// redis-server, 7.0 or newer.
+    Redis,
+    /// Java 17 with keytool: Cassandra 5.0 knows no newer one.
+    Java,
+    /// Maven, which brings Cassandra's jars.
+    Maven,
     /// nginx with the nchan module, an SSE server that the load generator is tried on.
     Nchan,
 }
@@ -55,6 +64,9 @@ impl Tool {
             Tool::Npm => &["npm"],
             Tool::Python => &["python3", "python3-venv"],
             Tool::Chromium => &["chromium"],
+            Tool::Redis => &["redis-server", "redis-tools"],
+            Tool::Java => &["openjdk-17-jre-headless"],
+            Tool::Maven => &["maven"],
             Tool::Nchan => &["nginx", "libnginx-mod-nchan"],
         }
     }
@@ -71,6 +83,9 @@ impl Tool {
                 command::succeeds(Command::new("python3").args(["-c", "import ensurepip, ssl, venv"]))
             }
             Tool::Chromium => version("chromium"),
+            Tool::Redis => version("redis-server"),
+            Tool::Java => java_major() == Some(JAVA_MAJOR),
+            Tool::Maven => version("mvn"),
             Tool::Nchan => {
                 Path::new(NCHAN_MODULE).exists() && command::succeeds(Command::new("nginx").arg("-v"))
             }
@@ -82,6 +97,20 @@ fn node_major() -> Option<u32> {
     let output = Command::new("node").arg("--version").output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     text.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+/// The major version of the Java that servers are started with.
+fn java_major() -> Option<u32> {
+    let output =
+        Command::new(godwit_servers::cassandra::java_program("java")).arg("-version").output().ok()?;
+    let keytool = Command::new(godwit_servers::cassandra::java_program("keytool")).arg("-help").output();
+    keytool.ok()?;
+    java_major_of(&String::from_utf8_lossy(&output.stderr))
+}
+
+/// The 17 of `openjdk version "17.0.15" 2025-04-15`.
+fn java_major_of(text: &str) -> Option<u32> {
+    text.split_once("version \"")?.1.split(['.', '"']).next()?.parse().ok()
 }
 
 /// Makes sure that these tools are there, installing what is missing.
@@ -99,7 +128,8 @@ pub(crate) fn ensure(tools: &[Tool]) -> Result<()> {
     let still = self::missing(tools);
     if !still.is_empty() {
         bail!(
-            "{still:?} not usable after installing {} (node: {NODE_MAJOR_MIN} or newer)",
+            "{still:?} not usable after installing {} (node: {NODE_MAJOR_MIN} or newer; \
+             Java: {JAVA_MAJOR}, found on the path or by JAVA_HOME)",
             packages.join(" ")
         );
     }
@@ -242,6 +272,13 @@ mod tests {
         assert_eq!(deny_minor("cargo-deny 0.20.2\n"), Some(20));
         assert_eq!(deny_minor("cargo-deny 1.0.0\n"), None);
         assert_eq!(deny_minor(""), None);
+    }
+
+    #[test]
+    fn reads_the_version_of_java() {
+        assert_eq!(java_major_of("openjdk version \"17.0.15\" 2025-04-15\n"), Some(17));
+        assert_eq!(java_major_of("openjdk version \"25\" 2025-09-16\n"), Some(25));
+        assert_eq!(java_major_of("java: not found"), None);
     }
 
     #[test]

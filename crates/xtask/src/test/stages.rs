@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::tools::{self, Tool};
-use crate::{command, layers};
+use crate::{command, layers, services};
 
 /// One check, run by name.
 pub(crate) struct Stage {
@@ -38,7 +38,7 @@ pub(crate) const STAGES: &[Stage] = &[
     Stage {
         name: "unit",
         about: "unit, property, contract and process tests",
-        needs: &[Tool::Compiler, Tool::Nchan],
+        needs: &[Tool::Compiler, Tool::Nchan, Tool::Redis, Tool::Java, Tool::Maven],
         run: unit,
     },
     Stage {
@@ -95,7 +95,17 @@ fn deny() -> Result<()> {
 }
 
 fn unit() -> Result<()> {
-    command::run(command::cargo().arg("test").args(WORKSPACE))
+    let build = || command::run(command::cargo().arg("test").args(WORKSPACE).arg("--no-run"));
+    // The servers take their ten seconds beside the compilation.
+    let (servers, built) = std::thread::scope(|scope| {
+        let servers = scope.spawn(services::ForTests::start);
+        let built = build();
+        (servers.join(), built)
+    });
+    built?;
+    let Ok(servers) = servers else { bail!("starting the servers of the tests panicked") };
+    let servers = servers?;
+    command::run(command::cargo().arg("test").args(WORKSPACE).envs(servers.environment()))
 }
 
 fn clients() -> Result<()> {
