@@ -11,6 +11,8 @@ pub mod contract;
 mod embedded;
 mod error;
 mod leases;
+#[cfg(feature = "memory")]
+pub mod memory;
 mod model;
 
 use std::future::Future;
