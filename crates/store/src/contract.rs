@@ -22,6 +22,7 @@ use crate::{Limit, Mutation, Pending, PendingKind, Revocation, Row, Store};
 pub mod logs;
 pub mod model;
 pub mod records;
+pub mod shared;
 pub mod writes;
 
 /// The number of shards that every store of the suite is opened with.
