@@ -131,6 +131,12 @@ impl Database {
         self.cluster.lock().copies.len()
     }
 
+    /// How many copies have landed up to now: what two replicas say changes only when this does, when time
+    /// passes, or by a swap.
+    pub fn landed(&self) -> u64 {
+        self.cluster.lock().landed
+    }
+
     /// Copy number `i` of those under way lands. The last one takes its number. Whether it did: not on a
     /// replica that is away.
     pub fn land(&self, i: usize) -> bool {

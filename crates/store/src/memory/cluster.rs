@@ -25,6 +25,7 @@ pub(super) struct Cluster {
     pub(super) read_from: Option<[usize; QUORUM]>,
     pub(super) held: bool,
     pub(super) copies: Vec<Copy>,
+    pub(super) landed: u64,
     pub(super) inbox_ttl_s: Option<u32>,
     pub(super) now_s: u64,
     pub(super) leases: Leases,
@@ -58,6 +59,7 @@ impl Cluster {
             read_from: None,
             held: false,
             copies: Vec::new(),
+            landed: 0,
             inbox_ttl_s: None,
             now_s: 0,
             leases: Leases::new(chance.random()),
@@ -106,6 +108,7 @@ impl Cluster {
         }
         let copy = self.copies.swap_remove(i);
         self.replicas[copy.replica].apply(&copy.changes);
+        self.landed += 1;
         if let Some(waiting) = self.waiting.get_mut(&copy.write) {
             waiting.landed[copy.part] += 1;
             if waiting.landed.iter().all(|replicas| *replicas >= QUORUM) {
