@@ -9,7 +9,7 @@ use godwit_types::Position;
 use crate::owner::{Setting, at_once};
 
 /// Messages of one sender.
-pub(crate) const MESSAGES: u64 = 4;
+pub(crate) const MESSAGES: u64 = 6;
 
 /// Sends its messages one after the other: the next when the one before was answered.
 #[derive(Debug)]
@@ -41,38 +41,61 @@ impl Sender {
     }
 }
 
+/// A reader's question where the log ends. An answer to an earlier one is no answer to this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ask {
+    pub(crate) reader: usize,
+    count: u64,
+}
+
 /// Has seen the log up to its cursor.
 pub(crate) struct Reader {
     pub(crate) cursor: Position,
     pub(crate) seen: Vec<(u64, Position)>,
     /// The owner whose events it hears.
-    pub(crate) attached: Option<usize>,
-    /// The owner whom it has asked where the log ends.
-    pub(crate) asked_of: Option<usize>,
+    attached: Option<usize>,
+    /// Its last question.
+    ask: Ask,
+    /// The owner whom it has asked, until that one has answered.
+    asked: Option<usize>,
     /// It has been told that there is something up to here.
-    pub(crate) upto: Option<Position>,
+    upto: Option<Position>,
     /// What had been answered when it asked: all of that is below the end that it is told.
     expected: Vec<u64>,
 }
 
 impl Reader {
-    pub(crate) fn new(first: u64) -> Self {
-        let cursor = Position { epoch: 0, n: first - 1 };
-        Self { cursor, seen: Vec::new(), attached: None, asked_of: None, upto: None, expected: Vec::new() }
+    pub(crate) fn new(reader: usize, first: u64) -> Self {
+        Self {
+            cursor: Position { epoch: 0, n: first - 1 },
+            seen: Vec::new(),
+            attached: None,
+            ask: Ask { reader, count: 0 },
+            asked: None,
+            upto: None,
+            expected: Vec::new(),
+        }
+    }
+
+    /// Whether it hears that owner, or has asked it.
+    pub(crate) fn is_with(&self, owner: usize) -> bool {
+        self.attached == Some(owner) || self.asked == Some(owner)
     }
 
     /// Asks an owner where the log ends. It leaves the one whose events it heard.
-    pub(crate) fn ask(&mut self, owner: usize, acked: &BTreeMap<u64, Position>) {
+    pub(crate) fn ask(&mut self, owner: usize, acked: &BTreeMap<u64, Position>) -> Ask {
         self.attached = None;
-        self.asked_of = Some(owner);
+        self.asked = Some(owner);
         self.upto = None;
         self.expected = acked.keys().copied().collect();
+        self.ask.count += 1;
+        self.ask
     }
 
     /// The owner says where the log ends, and sends what follows.
-    pub(crate) fn attach(&mut self, owner: usize, upto: Position) {
-        if self.asked_of == Some(owner) {
-            self.asked_of = None;
+    pub(crate) fn attach(&mut self, owner: usize, ask: Ask, upto: Position) {
+        if self.asked.is_some() && self.ask == ask {
+            self.asked = None;
             self.attached = Some(owner);
             self.upto = Some(upto);
         }

@@ -62,45 +62,45 @@ fn caught_within(seeds: u64, off: &'static [Rule]) {
 
 #[test]
 fn without_settle_delete_a_late_row_takes_the_place_of_another() {
-    caught_within(2_000, &[Rule::SettleDelete]);
+    caught_within(1_000, &[Rule::SettleDelete]);
 }
 
 #[test]
 fn without_settle_rewrite_an_answered_message_is_lost() {
-    caught_within(2_000, &[Rule::SettleRewrite]);
+    caught_within(1_000, &[Rule::SettleRewrite]);
 }
 
 #[test]
 fn without_settle_wait_an_answered_message_is_lost() {
-    caught_within(2_000, &[Rule::SettleWait]);
+    caught_within(1_000, &[Rule::SettleWait]);
 }
 
 #[test]
 fn without_settle_guard_a_replaced_owner_answers() {
-    caught_within(2_000, &[Rule::SettleGuard]);
+    caught_within(1_000, &[Rule::SettleGuard]);
 }
 
 #[test]
 fn without_commit_guard_a_replaced_owner_answers() {
-    caught_within(2_000, &[Rule::CommitGuard]);
+    caught_within(1_000, &[Rule::CommitGuard]);
 }
 
 #[test]
 fn without_commit_first_what_was_seen_is_gone() {
-    caught_within(2_000, &[Rule::CommitFirst]);
+    caught_within(1_000, &[Rule::CommitFirst]);
 }
 
 #[test]
 fn without_dedupe_a_message_is_twice() {
-    caught_within(2_000, &[Rule::Dedupe]);
+    caught_within(1_000, &[Rule::Dedupe]);
 }
 
 #[test]
 fn without_owner_stamps_a_slow_clock_loses_rows() {
-    caught_within(2_000, &[Rule::OwnerStamps]);
+    caught_within(1_000, &[Rule::OwnerStamps]);
 }
 
 #[test]
 fn without_attach_guard_a_reader_misses_what_was_answered() {
-    caught_within(2_000, &[Rule::AttachGuard]);
+    caught_within(1_000, &[Rule::AttachGuard]);
 }

@@ -8,6 +8,7 @@ use godwit_store::memory::Memory;
 use godwit_store::{Answer, Mutation, Row, Store};
 use godwit_types::{NodeId, Position, Stamp, Timestamp};
 
+use crate::clients::Ask;
 use crate::owner::{Recovered, Setting, Turn, is_owner, poll, risk_write};
 use crate::rules::Rule;
 
@@ -22,7 +23,7 @@ pub(crate) enum Said {
     /// To all who are attached.
     Event { message: u64, position: Position },
     /// To a reader: the log ends here, and what follows will be told.
-    Attached { reader: usize, upto: Position },
+    Attached { ask: Ask, upto: Position },
     /// To nobody: the log has a hole where it must not.
     Hole(String),
 }
@@ -39,7 +40,7 @@ struct Write {
 #[derive(Default)]
 struct Guard {
     rows: Vec<u64>,
-    readers: Vec<usize>,
+    asks: Vec<Ask>,
     passed: bool,
 }
 
@@ -70,13 +71,13 @@ impl Serving {
 
     /// Whether nothing is under way, so that the log may be given away or forgotten.
     pub(crate) fn is_quiet(&self) -> bool {
-        let idle = self.guard.is_none() && self.waiting.rows.is_empty() && self.waiting.readers.is_empty();
+        let idle = self.guard.is_none() && self.waiting.rows.is_empty() && self.waiting.asks.is_empty();
         idle && self.log.is_quiet() && self.writes.is_empty()
     }
 
     /// A reader asks where the log ends.
-    pub(crate) fn attach(&mut self, reader: usize) {
-        self.waiting.readers.push(reader);
+    pub(crate) fn attach(&mut self, ask: Ask) {
+        self.waiting.asks.push(ask);
     }
 
     /// A message arrives; whether a row was appended for it.
@@ -139,10 +140,10 @@ impl Serving {
             self.pass(Guard { rows, ..Guard::default() }, turn);
         }
         if !self.setting.rules.on(Rule::AttachGuard) {
-            let readers = std::mem::take(&mut taken.readers);
-            self.pass(Guard { readers, ..Guard::default() }, turn);
+            let asks = std::mem::take(&mut taken.asks);
+            self.pass(Guard { asks, ..Guard::default() }, turn);
         }
-        if taken.rows.is_empty() && taken.readers.is_empty() {
+        if taken.rows.is_empty() && taken.asks.is_empty() {
             return true;
         }
         match is_owner(store, node, incarnation) {
@@ -189,7 +190,7 @@ impl Serving {
             }
             position.n > tail.n
         });
-        let attached = guard.readers.into_iter().map(|reader| Said::Attached { reader, upto: tail });
+        let attached = guard.asks.into_iter().map(|ask| Said::Attached { ask, upto: tail });
         turn.said.extend(attached);
     }
 }

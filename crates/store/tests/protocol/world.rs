@@ -16,7 +16,7 @@ use crate::rules::Rules;
 use crate::serving::Said;
 
 /// Things that happen before the faults are over.
-const STEPS: usize = 260;
+const STEPS: usize = 400;
 /// Steps after which the end must have been reached.
 const END_STEPS: usize = 600;
 /// Runs of nodes. Each node may run several times.
@@ -28,6 +28,8 @@ const READERS: usize = 2;
 const SKEW_US: i64 = 8_000_000;
 /// 2026-01-01, the time at which it all begins.
 const START_US: i64 = 1_767_225_600_000_000;
+/// Copies that are likely to land next: those of the last two writes.
+const YOUNGEST: usize = 2 * REPLICAS;
 /// The last row of a log that was there before: near the end of a bucket, so that windows reach over it.
 const OLD_TAIL: u64 = 9_997;
 
@@ -46,6 +48,8 @@ pub(crate) struct World {
     readers: Vec<Reader>,
     acked: BTreeMap<u64, Position>,
     away: Option<usize>,
+    /// Who acts most.
+    awake: usize,
     /// Something was promised or seen since the last judgement.
     said: bool,
     /// What had landed then.
@@ -76,9 +80,10 @@ impl World {
             calm: false,
             owners: Vec::new(),
             senders: (0..SENDERS).map(Sender::new).collect(),
-            readers: (0..READERS).map(|_| Reader::new(first)).collect(),
+            readers: (0..READERS).map(|i| Reader::new(i, first)).collect(),
             acked: BTreeMap::new(),
             away: None,
+            awake: 0,
             said: false,
             landed: 0,
             told: false,
@@ -142,10 +147,10 @@ impl World {
         for message in messages {
             self.with_owner(last, |owner, turn| owner.receive(message, turn))?;
         }
-        for (i, reader) in self.readers.iter_mut().enumerate() {
-            if reader.attached != Some(last) && reader.asked_of != Some(last) {
-                reader.ask(last, &self.acked);
-                self.owners[last].serving().expect("it serves").attach(i);
+        for reader in &mut self.readers {
+            if !reader.is_with(last) {
+                let ask = reader.ask(last, &self.acked);
+                self.owners[last].serving().expect("it serves").attach(ask);
             }
             reader.read(&self.edge, &self.setting)?;
         }
@@ -178,22 +183,23 @@ impl World {
     }
 
     fn step(&mut self) -> Result<(), String> {
-        self.now_us += self.chance.random_range(1..400_000);
+        self.now_us += self.chance.random_range(1..60_000);
         match self.chance.random_range(0..100) {
-            0..36 => self.copy_lands(),
-            36..38 => self.with_copy(Database::lose, "lost"),
-            38..41 => self.with_copy(Database::time_out, "timed out"),
-            41..67 => self.owner_steps()?,
-            67..79 => self.send()?,
-            79..90 => self.reader_steps()?,
+            0..30 => self.copy_lands(),
+            30..31 => self.with_copy(Database::lose, "lost"),
+            31..33 => self.with_copy(Database::time_out, "timed out"),
+            33..64 => self.owner_steps()?,
+            64..76 => self.send()?,
+            76..90 => self.reader_steps()?,
             90..92 => self.node_starts(),
             92..94 => self.candidate_takes(),
             94 => self.replica_away_or_back(),
             95 => self.database.carry_out_late_swaps(),
             96 => self.owner_forgets(),
             97 => self.owner_gives(),
-            98 => self.owner_crashes(),
-            _ => self.now_us += 6_000_000,
+            98 if self.chance.random_range(0..4) == 0 => self.owner_crashes(),
+            98 | 99 if self.chance.random_range(0..4) == 0 => self.now_us += 6_000_000,
+            _ => {}
         }
         Ok(())
     }
@@ -209,10 +215,12 @@ impl World {
     }
 
     fn copy_lands(&mut self) {
-        // Several, as they come: half of the time the ones of one write stay together.
-        for _ in 0..self.chance.random_range(1..4) {
-            if let Some(i) = self.pick(self.database.under_way()) {
-                self.database.land(i);
+        // Most often one of the youngest, so that some stay under way until nobody reckons with them any more.
+        for _ in 0..self.chance.random_range(1..7) {
+            let count = self.database.under_way();
+            let among = if self.chance.random_range(0..4) == 0 { count } else { count.min(YOUNGEST) };
+            if let Some(i) = self.pick(among) {
+                self.database.land(count - 1 - i);
             }
         }
     }
@@ -244,7 +252,7 @@ impl World {
                     let mut readers = self.readers.iter_mut();
                     readers.try_for_each(|reader| reader.hear(i, message, position))?;
                 }
-                Said::Attached { reader, upto } => self.readers[reader].attach(i, upto),
+                Said::Attached { ask, upto } => self.readers[ask.reader].attach(i, ask, upto),
                 Said::Hole(hole) => return Err(hole),
             }
         }
@@ -252,8 +260,25 @@ impl World {
     }
 
     fn owner_steps(&mut self) -> Result<(), String> {
-        let Some(i) = self.pick_owner(|owner| !matches!(owner.phase, Phase::Gone)) else { return Ok(()) };
-        for _ in 0..self.chance.random_range(1..5) {
+        // Most often the same one for a while: the others are paused and do not know it.
+        if self.chance.random_range(0..16) == 0 {
+            self.awake = self.chance.random_range(0..OWNERS_MAX);
+        }
+        let idle = |owner: &Owner| matches!(owner.phase, Phase::Gone | Phase::Candidate);
+        let i = match self.owners.get(self.awake) {
+            Some(owner) if !idle(owner) && self.chance.random_range(0..16) > 0 => self.awake,
+            _ => {
+                let idle_too = self.chance.random_range(0..8) == 0;
+                let acts = |owner: &Owner| match owner.phase {
+                    Phase::Gone => false,
+                    Phase::Candidate => idle_too,
+                    _ => true,
+                };
+                let Some(i) = self.pick_owner(|owner| acts(owner)) else { return Ok(()) };
+                i
+            }
+        };
+        for _ in 0..self.chance.random_range(1..7) {
             self.with_owner(i, Owner::step)?;
             self.note(|| format!("owner {i} {} is now {}", self.owners[i].node, self.owners[i].phase.name()));
         }
@@ -272,11 +297,11 @@ impl World {
 
     fn reader_steps(&mut self) -> Result<(), String> {
         let i = self.chance.random_range(0..self.readers.len());
-        let asks = self.readers[i].upto.is_none() && self.chance.random_range(0..3) == 0;
+        let asks = self.chance.random_range(0..4) == 0;
         if asks && let Some(owner) = self.pick_owner(|owner| owner.serving().is_some()) {
             self.note(|| format!("reader {i} asks owner {owner}"));
-            self.readers[i].ask(owner, &self.acked);
-            self.owners[owner].serving().expect("it serves").attach(i);
+            let ask = self.readers[i].ask(owner, &self.acked);
+            self.owners[owner].serving().expect("it serves").attach(ask);
         }
         self.said = true;
         self.readers[i].read(&self.edge, &self.setting)
