@@ -20,8 +20,8 @@ mod world;
 use rules::{Rule, Rules};
 use world::World;
 
-/// Seeds of one run.
-const SEEDS: u64 = 1_000;
+/// Seeds of one run: 10 s of one core without optimisation.
+const SEEDS: u64 = 2_000;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
@@ -51,7 +51,8 @@ fn the_protocol_keeps_what_it_promises() {
     }
 }
 
-/// The first seed of so many in which something goes wrong without these rules.
+/// Something goes wrong within so many seeds without these rules. Each number is several times that of the seeds
+/// that it took: what decides is how seldom a rule is needed.
 fn caught_within(seeds: u64, off: &'static [Rule]) {
     let wrong = (0..seeds).find_map(|seed| run(seed, Rules::without(off)).err().map(|wrong| (seed, wrong)));
     match wrong {
@@ -62,7 +63,7 @@ fn caught_within(seeds: u64, off: &'static [Rule]) {
 
 #[test]
 fn without_settle_delete_a_late_row_takes_the_place_of_another() {
-    caught_within(1_000, &[Rule::SettleDelete]);
+    caught_within(100, &[Rule::SettleDelete]);
 }
 
 #[test]
@@ -72,32 +73,32 @@ fn without_settle_rewrite_an_answered_message_is_lost() {
 
 #[test]
 fn without_settle_wait_an_answered_message_is_lost() {
-    caught_within(1_000, &[Rule::SettleWait]);
+    caught_within(300, &[Rule::SettleWait]);
 }
 
 #[test]
 fn without_settle_guard_a_replaced_owner_answers() {
-    caught_within(1_000, &[Rule::SettleGuard]);
+    caught_within(5_000, &[Rule::SettleGuard]);
 }
 
 #[test]
 fn without_commit_guard_a_replaced_owner_answers() {
-    caught_within(1_000, &[Rule::CommitGuard]);
+    caught_within(100, &[Rule::CommitGuard]);
 }
 
 #[test]
 fn without_commit_first_what_was_seen_is_gone() {
-    caught_within(1_000, &[Rule::CommitFirst]);
+    caught_within(20, &[Rule::CommitFirst]);
 }
 
 #[test]
 fn without_dedupe_a_message_is_twice() {
-    caught_within(1_000, &[Rule::Dedupe]);
+    caught_within(10, &[Rule::Dedupe]);
 }
 
 #[test]
 fn without_owner_stamps_a_slow_clock_loses_rows() {
-    caught_within(1_000, &[Rule::OwnerStamps]);
+    caught_within(50, &[Rule::OwnerStamps]);
 }
 
 #[test]

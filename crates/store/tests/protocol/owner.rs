@@ -53,7 +53,7 @@ pub(crate) enum Phase {
     /// Looks whether it is still the owner, and has or has not the answer.
     Guarding(Recovered, Option<bool>),
     /// Serves.
-    Serving(Serving),
+    Serving(Box<Serving>),
     /// Gives the log to another one.
     HandingOver(Taking),
     /// Crashed, or knows that it was replaced.
@@ -182,7 +182,7 @@ impl Owner {
             self.phase = Phase::Gone;
             return;
         }
-        let heads: Vec<_> = rows.iter().map(|written| head(written)).collect();
+        let heads: Vec<_> = rows.iter().map(head).collect();
         let tail = match recover::tail(&heads, first) {
             Ok(found) => found.position,
             Err(hole) => {
@@ -244,7 +244,7 @@ impl Owner {
             Some(false) => self.phase = Phase::Gone,
             Some(true) => {
                 let epoch = self.tenure.as_ref().expect("who serves owns").epoch;
-                self.phase = Phase::Serving(Serving::new(epoch, recovered, self.setting.clone()));
+                self.phase = Phase::Serving(Box::new(Serving::new(epoch, recovered, self.setting.clone())));
             }
         }
     }
