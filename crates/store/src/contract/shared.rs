@@ -78,13 +78,13 @@ macro_rules! shared_contract_tests {
                 a_late_write_does_not_come_back_beside_a_new_row, a_repeated_row_stays_hidden,
                 rows_written_again_are_there, an_earlier_settling_that_comes_late_hides_nothing,
                 own_rows_above_the_settling_live, the_same_settling_again_hides_no_later_row,
-                a_log_may_be_settled_again_and_again;
+                a_row_with_the_stamp_of_the_settling_is_hidden, a_log_may_be_settled_again_and_again;
             late: the_same_write_again_changes_nothing, a_late_version_of_a_row_loses,
                 a_late_trim_removes_no_later_row, a_late_row_below_a_trim_stays_away,
                 the_tail_tells_stamps_and_time_left, clients_see_each_others_writes;
             cells: summaries_keep_the_highest_stamp, memberships_keep_the_highest_stamp,
                 devices_keep_the_highest_stamp, pending_rows_keep_the_highest_stamp,
-                a_late_part_of_a_batch_loses_alone;
+                a_removal_wins_a_tie, a_late_part_of_a_batch_loses_alone;
             leases: a_swap_of_a_session_applies_once, a_swap_is_refused_where_any_field_differs,
                 absent_means_absent, glances_show_what_was_answered, all_sessions_are_listed,
                 one_of_many_swaps_of_a_session_wins, one_of_many_swaps_of_owners_wins,
@@ -116,6 +116,7 @@ macro_rules! shared_contract_tests {
     (@replicas $fresh:expr) => {
         $crate::shared_contract_tests!(@rules $fresh;
             replicas: a_hint_stays_hidden_after_settling, a_hint_stays_hidden_in_the_next_bucket,
+                a_replica_that_missed_the_settling_brings_nothing_back,
                 a_row_on_one_replica_is_everywhere_after_settling,
                 a_settling_on_one_replica_is_made_sure_by_a_repeat, one_replica_away_changes_nothing,
                 with_two_away_all_fails_and_comes_back;

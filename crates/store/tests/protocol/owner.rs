@@ -196,15 +196,10 @@ impl Owner {
         let messages = kept.iter().filter(|written| written.row.key != 0);
         let messages = messages.map(|written| (written.row.key, written.row.position)).collect();
         let recovered = Recovered { tail, messages };
-        // Here is where `core` is to say whether to settle, and with which rows.
-        let (must_settle, stable) = match kept.last() {
-            Some(last) => (last.stamp < tenure.unclean_base, last.row.stable),
-            None => (true, 0),
-        };
-        if !must_settle {
+        let Some(stable) = settles_above(kept.last(), tenure.unclean_base) else {
             self.phase = Phase::Guarding(recovered, None);
             return;
-        }
+        };
         let mut rows = kept;
         rows.retain(|written| written.row.position.n > stable && rules.on(Rule::SettleRewrite));
         let batch = if rules.on(Rule::SettleDelete) {
@@ -247,6 +242,15 @@ impl Owner {
                 self.phase = Phase::Serving(Box::new(Serving::new(epoch, recovered, self.setting.clone())));
             }
         }
+    }
+}
+
+/// Whether the end of a log must be made sure, by its last row: it must unless an owner since the last crash has
+/// written that. The number says above which rows are written again: those up to it were known committed.
+fn settles_above(last: Option<&Written>, unclean_base: Stamp) -> Option<u64> {
+    match last {
+        Some(last) => (last.stamp < unclean_base).then_some(last.row.stable),
+        None => Some(0),
     }
 }
 

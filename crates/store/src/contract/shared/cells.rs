@@ -116,6 +116,19 @@ pub async fn pending_rows_keep_the_highest_stamp<P: SharedPlace>(fresh: impl Fn(
     }
 }
 
+/// Of a value and a removal with one stamp the removal counts, whichever comes last.
+pub async fn a_removal_wins_a_tie<P: SharedPlace>(fresh: impl Fn() -> P) {
+    let opened = fresh().open().await;
+    for values in [[Some("value"), None], [None, Some("value")]] {
+        let at = stamp();
+        for value in values {
+            let set = Mutation::Device { account: account("a"), device: device("d"), value: text(value) };
+            opened.write(vec![set], at).await.expect("the write is stored");
+        }
+        assert_eq!(opened.devices(&account("a")).await.expect("a read"), [], "{values:?}");
+    }
+}
+
 /// Of a batch that comes late, each change loses or counts for itself.
 pub async fn a_late_part_of_a_batch_loses_alone<P: SharedPlace>(fresh: impl Fn() -> P) {
     let place = fresh();

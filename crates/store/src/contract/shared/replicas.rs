@@ -54,6 +54,25 @@ pub async fn a_hint_stays_hidden_in_the_next_bucket<P: LosesReplicas>(fresh: imp
     always_seen(&owner, &log, 9_997, 10_004, &rows_of(1, 9_998..=9_998)).await;
 }
 
+/// A replica that was away has the row and not the settling; who asks it asks one that has that.
+pub async fn a_replica_that_missed_the_settling_brings_nothing_back<P: LosesReplicas>(fresh: impl Fn() -> P) {
+    let place = fresh();
+    let (former, owner) = (place.open().await, place.open().await);
+    for replica in 0..3 {
+        let log = inbox(["a", "b", "c"][replica]);
+        put(&former, &log, &rows_of(1, 1..=3), stamp()).await;
+        put_on_one(&place, &former, replica, appends(&log, &rows_of(1, 4..=5))).await;
+        place.set_away(replica, true).await;
+        settle(&owner, &log, 3, stamp()).await;
+        put(&owner, &log, &rows_of(2, 4..=4), stamp()).await;
+        place.set_away(replica, false).await;
+        let expected: Vec<_> = rows_of(1, 1..=3).into_iter().chain(rows_of(2, 4..=4)).collect();
+        always_seen(&owner, &log, 0, 5, &expected).await;
+        place.deliver_hints().await;
+        always_seen(&owner, &log, 0, 5, &expected).await;
+    }
+}
+
 /// A row that the settling has seen on one replica is on two after it.
 pub async fn a_row_on_one_replica_is_everywhere_after_settling<P: LosesReplicas>(fresh: impl Fn() -> P) {
     let place = fresh();

@@ -152,6 +152,23 @@ pub async fn the_same_settling_again_hides_no_later_row<P: SharedPlace>(fresh: i
     }
 }
 
+/// Of a removal and a row with one stamp the removal counts: an owner that has settled may settle again with
+/// the same stamp and a lower tail, if what it had seen beyond that came to nothing.
+pub async fn a_row_with_the_stamp_of_the_settling_is_hidden<P: SharedPlace>(fresh: impl Fn() -> P) {
+    let opened = fresh().open().await;
+    for (id, settled_first) in [("a", true), ("b", false)] {
+        let log = inbox(id);
+        put(&opened, &log, &rows_of(1, 1..=2), stamp()).await;
+        let base = stamp();
+        if settled_first {
+            settle(&opened, &log, 2, base).await;
+        }
+        put(&opened, &log, &rows_of(1, 3..=4), base).await;
+        settle(&opened, &log, 2, base).await;
+        assert_eq!(seen(&opened, &log, 0, 4).await, rows_of(1, 1..=2), "{id}");
+    }
+}
+
 /// Owners follow each other; each settles above what the one before has written.
 pub async fn a_log_may_be_settled_again_and_again<P: SharedPlace>(fresh: impl Fn() -> P) {
     let place = fresh();
