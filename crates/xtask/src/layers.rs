@@ -18,6 +18,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("godwit-wire", &["godwit-types"]),
     ("godwit-core", &["godwit-types", "godwit-wire"]),
     ("godwit-store", &["godwit-types", "godwit-wire", "godwit-core"]),
+    ("godwit-cql", &["godwit-types", "godwit-store"]),
     ("godwit-actors", &["godwit-types", "godwit-wire", "godwit-core", "godwit-store"]),
     ("godwit-edge", &["godwit-types", "godwit-wire", "godwit-core", "godwit-store", "godwit-actors"]),
     // Logs and profiles are set up by a program; the crates below only emit.

@@ -1,0 +1,5 @@
+//! The contract of every store.
+
+use crate::database::Keyspace;
+
+godwit_store::contract_tests!(Keyspace::fresh);

@@ -1,0 +1,4 @@
+//! The store on a real database, Apache Cassandra or ScyllaDB.
+
+mod contract;
+mod database;
