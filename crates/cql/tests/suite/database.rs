@@ -1,11 +1,14 @@
 //! Keyspaces of the test database.
 
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, Once};
 use std::time::Duration;
 
+use bytes::Bytes;
 use godwit_cql::{Cql, Options};
 use godwit_store::contract::{Place, SHARDS};
+use godwit_store::{Answer, Limit, Mutation, Pending, Revocation, Row, Store, Written};
+use godwit_types::{AccountId, ConversationId, DeviceId, LogId, ShardId, Stamp};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use tokio::sync::watch;
@@ -29,11 +32,14 @@ pub(crate) fn server() -> &'static Server {
     &SERVER
 }
 
+/// The beginning of every test keyspace's name; the process and a number follow.
+const PREFIX: &str = "godwit_test_";
+
 /// A name that no keyspace has had.
-pub(crate) fn name() -> String {
+fn name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
-    let n = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("t{:x}_{n}", u64::from(std::process::id()) << 32 | rand::random::<u32>() as u64)
+    let (n, tag) = (NEXT.fetch_add(1, Ordering::Relaxed), rand::random::<u16>());
+    format!("{PREFIX}{}_{tag:x}_{n}", std::process::id())
 }
 
 /// A session of the tests' own, beside the store.
@@ -68,37 +74,149 @@ pub(crate) async fn connect(options: Options) -> Cql {
     Cql::connect(options, &watch::Sender::default()).await.expect("a store")
 }
 
-/// A keyspace of one test, gone at its end.
-pub(crate) struct Keyspace(pub(crate) String);
+/// Keyspaces with all tables that no test uses at the moment. Making one takes a second, emptying one 50 ms.
+static IDLE: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-impl Keyspace {
-    pub(crate) fn fresh() -> Self {
-        Self(name())
-    }
+/// A keyspace that one test has for itself. Clones are the same one.
+#[derive(Clone)]
+pub(crate) struct Keyspace(Arc<Used>);
 
-    pub(crate) async fn store(&self) -> Cql {
-        connect(options(&self.0)).await
+struct Used {
+    name: String,
+    /// It holds what another test left, and has to be emptied.
+    used_before: AtomicBool,
+}
+
+impl Drop for Used {
+    fn drop(&mut self) {
+        IDLE.lock().expect("no panic").push(std::mem::take(&mut self.name));
     }
 }
 
-impl Drop for Keyspace {
-    fn drop(&mut self) {
-        let statement = format!("DROP KEYSPACE IF EXISTS {}", self.0);
-        // A test's runtime cannot be waited on from within it.
-        let dropped = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(async { session().await.query_unpaged(statement, ()).await.map(drop) })
-        });
-        if !std::thread::panicking() {
-            dropped.join().expect("no panic").expect("the keyspace is dropped");
+impl Keyspace {
+    pub(crate) fn fresh() -> Self {
+        drop_those_of_earlier_runs();
+        let idle = IDLE.lock().expect("no panic").pop();
+        let used_before = AtomicBool::new(idle.is_some());
+        Self(Arc::new(Used { name: idle.unwrap_or_else(name), used_before }))
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        options(self.name())
+    }
+
+    pub(crate) async fn store(&self) -> Cql {
+        self.empty().await;
+        connect(self.options()).await
+    }
+
+    async fn empty(&self) {
+        if !self.0.used_before.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let session = session().await;
+        for table in TABLES {
+            let statement = format!("TRUNCATE {}.{table}", self.name());
+            session.query_unpaged(statement, ()).await.expect("the table is emptied");
         }
     }
 }
 
-impl Place for Keyspace {
-    type Store = Cql;
+/// What tests write to.
+const TABLES: [&str; 9] = [
+    "inbox_events",
+    "messages",
+    "summaries",
+    "conversations_by_account",
+    "devices",
+    "pending",
+    "revocations",
+    "shard_owner",
+    "node_session",
+];
 
-    async fn open(&self) -> Cql {
-        self.store().await
+/// A test process ends without a last word, so the next one clears up: in the background, once.
+fn drop_those_of_earlier_runs() {
+    static ONCE: Once = Once::new();
+    let dead = |name: &str| {
+        let process = name.strip_prefix(PREFIX).and_then(|rest| rest.split('_').next());
+        process.is_some_and(|process| !std::path::Path::new("/proc").join(process).exists())
+    };
+    let clear = async move {
+        let session = session().await;
+        let keyspaces = session.query_unpaged("SELECT keyspace_name FROM system_schema.keyspaces", ()).await;
+        let keyspaces = keyspaces.expect("a read").into_rows_result().expect("rows");
+        for keyspace in keyspaces.rows::<(String,)>().expect("names") {
+            let (name,) = keyspace.expect("a name");
+            if dead(&name) {
+                session.query_unpaged(format!("DROP KEYSPACE IF EXISTS {name}"), ()).await.expect("dropped");
+            }
+        }
+    };
+    ONCE.call_once(|| {
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(clear);
+        });
+    });
+}
+
+impl Place for Keyspace {
+    type Store = Held;
+
+    async fn open(&self) -> Held {
+        Held { store: self.store().await, _keyspace: self.clone() }
+    }
+}
+
+/// A store that has its keyspace for as long as it is there.
+pub(crate) struct Held {
+    store: Cql,
+    _keyspace: Keyspace,
+}
+
+impl Store for Held {
+    fn shards(&self) -> u16 {
+        self.store.shards()
+    }
+    fn write(&self, batch: Vec<Mutation>, stamp: Stamp) -> Answer<'static, ()> {
+        self.store.write(batch, stamp)
+    }
+    fn rows_after<'a>(&'a self, log: &'a LogId, after: u64, upto: u64, limit: Limit) -> Answer<'a, Vec<Row>> {
+        self.store.rows_after(log, after, upto, limit)
+    }
+    fn rows_before<'a>(&'a self, log: &'a LogId, before: u64, limit: Limit) -> Answer<'a, Vec<Row>> {
+        self.store.rows_before(log, before, limit)
+    }
+    fn tail<'a>(&'a self, log: &'a LogId, summarised: u64, rows: usize) -> Answer<'a, Vec<Written>> {
+        self.store.tail(log, summarised, rows)
+    }
+    fn row<'a>(&'a self, log: &'a LogId, n: u64) -> Answer<'a, Option<Row>> {
+        self.store.row(log, n)
+    }
+    fn summary<'a>(&'a self, log: &'a LogId) -> Answer<'a, Option<Bytes>> {
+        self.store.summary(log)
+    }
+    fn memberships<'a>(&'a self, account: &'a AccountId) -> Answer<'a, Vec<(ConversationId, Bytes)>> {
+        self.store.memberships(account)
+    }
+    fn devices<'a>(&'a self, account: &'a AccountId) -> Answer<'a, Vec<(DeviceId, Bytes)>> {
+        self.store.devices(account)
+    }
+    fn pending(&self, shard: ShardId) -> Answer<'_, Vec<Pending>> {
+        self.store.pending(shard)
+    }
+    fn shards_with_pending(&self) -> Answer<'_, Vec<ShardId>> {
+        self.store.shards_with_pending()
+    }
+    fn revocations(&self) -> Answer<'_, Vec<Revocation>> {
+        self.store.revocations()
+    }
+    fn close(&self) -> Answer<'_, ()> {
+        self.store.close()
     }
 }
