@@ -50,9 +50,6 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
-    /// The database refuses what it was asked, and would again: one line with what, where and what to do.
-    #[error("{0}")]
-    Refused(String),
     /// A read or write failed; whether a write landed is unknown.
     #[error("the store failed: {0}")]
     Failed(String),

@@ -1,5 +1,5 @@
 //! The contract of every store.
 
-use crate::database::Keyspace;
+use crate::database::{self, Keyspace};
 
-godwit_store::contract_tests!(Keyspace::fresh);
+godwit_store::contract_tests!(Keyspace::fresh, if database::there());

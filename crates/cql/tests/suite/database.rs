@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use godwit_cql::{Cql, Options};
+use godwit_servers::environment::{self, CqlServer};
 use godwit_store::contract::{Place, SHARDS};
 use godwit_store::{Answer, Limit, Mutation, Pending, Revocation, Row, Store, Written};
 use godwit_types::{AccountId, ConversationId, DeviceId, LogId, ShardId, Stamp};
@@ -13,30 +14,26 @@ use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use tokio::sync::watch;
 
-/// The database that the tests use.
-pub(crate) struct Server {
-    pub(crate) address: String,
-    pub(crate) user: Option<String>,
-    pub(crate) password: String,
+/// The database that the tests use, if there is one.
+fn server() -> Option<&'static CqlServer> {
+    static SERVER: LazyLock<Option<CqlServer>> = LazyLock::new(|| environment::cql("the store on CQL"));
+    SERVER.as_ref()
 }
 
-/// From the environment.
-pub(crate) fn server() -> &'static Server {
-    static SERVER: LazyLock<Server> = LazyLock::new(|| Server {
-        address: std::env::var("GODWIT_TEST_CQL").expect("GODWIT_TEST_CQL names the database's address"),
-        user: std::env::var("GODWIT_TEST_CQL_USER").ok(),
-        password: std::env::var("GODWIT_TEST_CQL_PASSWORD_FILE")
-            .map(|file| std::fs::read_to_string(file).expect("the password's file").trim().to_owned())
-            .unwrap_or_default(),
-    });
-    &SERVER
+/// Whether there is one. Where there is none a test has nothing to do; that was said once.
+pub(crate) fn there() -> bool {
+    server().is_some()
+}
+
+fn known() -> &'static CqlServer {
+    server().expect("a test asks first whether there is a database")
 }
 
 /// The beginning of every test keyspace's name; the process and a number follow.
 const PREFIX: &str = "godwit_test_";
 
 /// A name that no keyspace has had.
-fn name() -> String {
+pub(crate) fn name() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let (n, tag) = (NEXT.fetch_add(1, Ordering::Relaxed), rand::random::<u16>());
     format!("{PREFIX}{}_{tag:x}_{n}", std::process::id())
@@ -44,23 +41,20 @@ fn name() -> String {
 
 /// A session of the tests' own, beside the store.
 pub(crate) async fn session() -> Session {
-    let server = server();
-    let mut builder = SessionBuilder::new().known_node(&server.address);
-    if let Some(user) = &server.user {
-        builder = builder.user(user, &server.password);
-    }
+    let server = known();
+    let builder = SessionBuilder::new().known_node_addr(server.address).user(&server.user, &server.password);
     builder.build().await.expect("the database answers")
 }
 
 /// Options for that keyspace.
 pub(crate) fn options(keyspace: &str) -> Options {
-    let server = server();
+    let server = known();
     Options {
-        nodes: vec![server.address.clone()],
+        nodes: vec![server.address.to_string()],
         keyspace: keyspace.to_owned(),
         datacenter: None,
         replication_factor: 1,
-        user: server.user.clone(),
+        user: Some(server.user.clone()),
         password: server.password.clone(),
         tls_root: None,
         request_timeout: Duration::from_secs(10),

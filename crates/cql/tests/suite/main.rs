@@ -3,3 +3,6 @@
 mod contract;
 mod database;
 mod figures;
+mod migration;
+mod refusals;
+mod requests;
