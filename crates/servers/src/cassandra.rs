@@ -198,12 +198,14 @@ impl Ring {
         self.dir.join(tls::CA_FILE)
     }
 
-    /// Ends all nodes, the last first.
+    /// Asks all nodes to end and waits for them. All at once: the last of them would wait up to a minute
+    /// for an answer of those that are gone.
     ///
     /// # Errors
     /// When one does not end.
     pub fn stop(&mut self) -> Result<()> {
-        self.nodes.iter_mut().rev().try_for_each(Node::stop)
+        self.nodes.iter_mut().try_for_each(|node| node.process().ask_to_end())?;
+        self.nodes.iter_mut().try_for_each(Node::stop)
     }
 }
 

@@ -133,6 +133,15 @@ impl Process {
         self.signal(Signal::CONT)
     }
 
+    /// Asks it to end (SIGTERM) without waiting, for several that end at once. One that is paused does it
+    /// when it is resumed, and one that has ended is no error.
+    ///
+    /// # Errors
+    /// When the kernel does not allow it.
+    pub fn ask_to_end(&mut self) -> Result<()> {
+        if self.is_running() { self.signal_unless_gone(Signal::TERM) } else { Ok(()) }
+    }
+
     /// Asks it to end (SIGTERM), paused or not, and waits. One that has ended is no error.
     ///
     /// # Errors
@@ -155,11 +164,8 @@ impl Process {
         if !self.is_running() {
             return Ok(());
         }
-        // It may end by itself in between. While its last threads go the kernel knows it no more, and
-        // does not let its parent have it yet either: that too is only waited for.
-        let gone = |error: &Error| matches!(error, Error::Signal { source, .. } if is_gone(source));
-        self.signal(signal).or_else(|error| if gone(&error) { Ok(()) } else { Err(error) })?;
-        let _ = self.signal(Signal::CONT);
+        self.signal_unless_gone(signal)?;
+        self.signal_unless_gone(Signal::CONT)?;
         let began = Instant::now();
         while self.is_running() {
             if began.elapsed() > within {
@@ -169,6 +175,13 @@ impl Process {
             std::thread::sleep(LOOK_EVERY);
         }
         Ok(())
+    }
+
+    /// It may end by itself between a look and a signal. While its last threads go the kernel knows it no
+    /// more, and does not let its parent have it yet either: that is only waited for.
+    fn signal_unless_gone(&self, signal: Signal) -> Result<()> {
+        let gone = |error: &Error| matches!(error, Error::Signal { source, .. } if is_gone(source));
+        self.signal(signal).or_else(|error| if gone(&error) { Ok(()) } else { Err(error) })
     }
 
     /// By a file descriptor of the process, so that its id cannot become another's in between.

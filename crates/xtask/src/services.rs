@@ -20,15 +20,18 @@ use state::{Cql, Kind, State};
 /// Where clients of CQL look when nobody tells them.
 const CQL_PORT: u16 = 9042;
 
-/// Cassandra's own default, for what its nodes say to each other. It is the same at every start, since
-/// nodes remember it of each other.
-const STORAGE_PORT: u16 = 7000;
+/// Cassandra's nodes speak with each other on a port that is so far below the one for clients: 7000 with
+/// 9042, as by default. Fixed, since nodes remember it of each other.
+const STORAGE_PORT_BELOW: u16 = CQL_PORT - 7000;
+
+/// What `--cql-port` must be above.
+const CQL_PORT_MIN: u16 = 1024 + STORAGE_PORT_BELOW;
 
 /// Where clients of Redis look when nobody tells them.
 const REDIS_PORT: u16 = 6379;
 
-/// Above what a Cassandra needs to write its tables to disk.
-const STOP_MAX: Duration = Duration::from_secs(60);
+/// Above what a Cassandra needs to write its tables to disk and to give up on others.
+const STOP_MAX: Duration = Duration::from_secs(90);
 
 /// The container that is ours.
 const CONTAINER: &str = "godwit-services-scylla";
@@ -73,7 +76,8 @@ impl Command {
             match (option.as_str(), value.as_str()) {
                 ("--nodes", "1") => nodes = 1,
                 ("--nodes", "3") => nodes = 3,
-                ("--cql-port", port) => cql_port = port.parse().ok()?,
+                // Both ports above those that only root may take.
+                ("--cql-port", port) => cql_port = port.parse().ok().filter(|port| *port > CQL_PORT_MIN)?,
                 ("--redis-port", port) => redis_port = port.parse().ok()?,
                 _ => return None,
             }
@@ -167,21 +171,33 @@ fn start_cql(home: &Path, state: &mut State, nodes: u8, port: u16) -> Result<Cql
     println!("starting {nodes} of Cassandra, some 10 s each");
     let options = cassandra::Options {
         native_port: Some(port),
-        storage_port: Some(STORAGE_PORT),
+        storage_port: Some(port - STORAGE_PORT_BELOW),
         detached: true,
         ..cassandra::Options::nodes(nodes)
     };
-    cassandra::Ring::start_with(&lib, &ring_dir(home, nodes), &options).with_context(hint)?;
+    cassandra::Ring::start_with(&lib, &ring_dir(home, &cql), &options).with_context(hint)?;
     Ok(cql)
 }
 
 fn down(home: &Path) -> Result<()> {
     let state = State::read(home)?;
-    for server in servers(home, &state).iter().rev() {
+    let servers = servers(home, &state);
+    // All at once: nodes of a ring would wait for those that are gone already.
+    for pid_file in servers.iter().filter_map(|server| server.pid_file.as_ref()) {
+        if let Some(mut process) = Process::recorded(pid_file)? {
+            process.ask_to_end()?;
+        }
+    }
+    for server in &servers {
         match &server.pid_file {
             Some(pid_file) => {
-                let Some(mut process) = Process::recorded(pid_file)? else { continue };
-                process.stop(STOP_MAX).with_context(|| server.name.clone())?;
+                if !pid_file.exists() {
+                    continue;
+                }
+                if let Some(mut process) = Process::recorded(pid_file)? {
+                    process.stop(STOP_MAX).with_context(|| server.name.clone())?;
+                }
+                std::fs::remove_file(pid_file).with_context(|| server.name.clone())?;
             }
             None if server.is_up()? => scylla::remove(&server.engine, CONTAINER)?,
             None => continue,
@@ -259,7 +275,7 @@ fn servers(home: &Path, state: &State) -> Vec<Server> {
     let nodes = nodes.map(|(cql, node)| {
         let (name, pid_file, engine) = match &cql.kind {
             Kind::Cassandra => {
-                let pid_file = ring_dir(home, cql.nodes).join(format!("n{node}/pid"));
+                let pid_file = ring_dir(home, cql).join(format!("n{node}/pid"));
                 (format!("cassandra {node}"), Some(pid_file), String::new())
             }
             Kind::Scylla(engine) => ("scylla".to_owned(), None, engine.clone()),
@@ -299,14 +315,14 @@ fn redis_dir(home: &Path) -> PathBuf {
     home.join("redis")
 }
 
-/// One node and three do not share data: each has its own idea of who belongs to the ring.
-fn ring_dir(home: &Path, nodes: u8) -> PathBuf {
-    home.join(format!("cassandra/nodes-{nodes}"))
+/// Rings do not share data: each knows who belongs to it, and by which ports.
+fn ring_dir(home: &Path, cql: &Cql) -> PathBuf {
+    home.join(format!("cassandra/{}-nodes-{}", cql.nodes, cql.port))
 }
 
 fn password_file(home: &Path, cql: &Cql) -> PathBuf {
     match cql.kind {
-        Kind::Cassandra => ring_dir(home, cql.nodes).join("password"),
+        Kind::Cassandra => ring_dir(home, cql).join("password"),
         Kind::Scylla(_) => home.join("scylla-password"),
     }
 }
@@ -325,7 +341,16 @@ mod tests {
         let all = Some(Command::Up { nodes: 3, cql_port: 9142, redis_port: 6380 });
         assert_eq!(parse("up --nodes 3 --cql-port 9142 --redis-port 6380"), all);
         assert_eq!(parse("down"), Some(Command::Down));
-        for wrong in ["", "up --nodes 2", "up --nodes", "up 3", "down now", "status --all", "restart"] {
+        for wrong in [
+            "",
+            "up --nodes 2",
+            "up --nodes",
+            "up 3",
+            "up --cql-port 3000",
+            "down now",
+            "status --all",
+            "restart",
+        ] {
             assert_eq!(parse(wrong), None, "{wrong:?}");
         }
     }

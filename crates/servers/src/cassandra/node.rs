@@ -14,8 +14,9 @@ use crate::process::{LOOK_EVERY, Process, run};
 /// A node answers after 9 s on an idle machine; one that compiles beside it may take ten times that.
 const START_MAX: Duration = Duration::from_secs(120);
 
-/// It writes its tables to disk and says good-bye to the others: a second or two.
-const STOP_MAX: Duration = Duration::from_secs(60);
+/// It writes its tables to disk and says good-bye to the others: three to five seconds, and up to a
+/// minute more when others are gone that it still wants an answer of.
+const STOP_MAX: Duration = Duration::from_secs(90);
 
 /// Everything that a node needs to be started, again and again.
 #[derive(Debug)]
