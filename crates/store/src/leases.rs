@@ -33,7 +33,8 @@ pub enum Swap {
 /// # Contract
 ///
 /// - All swaps are one sequence (serial consistency). A `Refused` says that at some moment after the call
-///   the value was another one; an error leaves it *unknown* whether the swap has happened, or happens later.
+///   the value was another one; an error leaves it *unknown* whether the swap has happened. It may still happen
+///   later, as long as the value is the expected one.
 /// - [`session`](LeaseStore::session), [`sessions`](LeaseStore::sessions) and [`owners`](LeaseStore::owners)
 ///   show the outcome of every swap that was answered before they began, and decide those that
 ///   were begun and not finished: what such a read did not show is not applied later by itself.

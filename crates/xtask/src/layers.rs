@@ -30,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "godwit-wire",
             "godwit-core",
             "godwit-store",
+            "godwit-cql",
             "godwit-actors",
             "godwit-edge",
             "godwit-telemetry",

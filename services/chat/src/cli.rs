@@ -28,6 +28,13 @@ pub enum Command {
     },
     /// Check a configuration.
     CheckConfig(Sources),
+    /// Bring the database's schema up to date.
+    Migrate {
+        /// Where the configuration comes from.
+        sources: Sources,
+        /// Only say what would be done.
+        dry_run: bool,
+    },
     /// Sign a token.
     Token(Wanted),
 }
@@ -36,6 +43,13 @@ pub enum Command {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Error(String);
+
+impl Error {
+    /// One line.
+    pub(crate) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
 
 /// The server side of mobile chat: one node, one directory, nothing else to install.
 #[derive(Parser)]
@@ -76,6 +90,16 @@ enum Subcommands {
     CheckConfig {
         #[command(flatten)]
         config: ConfigFile,
+    },
+    /// Bring the schema of the CQL database up to date, or say that it is
+    ///
+    /// `serve` does the same at its start. A schema is only ever added to while older nodes may use it.
+    Migrate {
+        #[command(flatten)]
+        config: ConfigFile,
+        /// Say from what to what it would go, and with which statements; change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Sign a token for a device of an account (HS256)
     Token {
@@ -138,7 +162,7 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, E
         }
         Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             return Err(Error(
-                "no command is given; it is dev, serve, check-config or token; see --help".into(),
+                "no command is given; it is dev, serve, check-config, migrate or token; see --help".into(),
             ));
         }
         Err(error) => return Err(Error(on_one_line(&error))),
@@ -150,6 +174,9 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, E
         }
         Subcommands::Serve { config, common } => Command::Serve(sources(Some(config.config), common.flags())),
         Subcommands::CheckConfig { config } => Command::CheckConfig(sources(Some(config.config), Vec::new())),
+        Subcommands::Migrate { config, dry_run } => {
+            Command::Migrate { sources: sources(Some(config.config), Vec::new()), dry_run }
+        }
         Subcommands::Token { secret_file, account, device, ttl } => {
             Command::Token(Wanted { secret_file, account, device, ttl })
         }

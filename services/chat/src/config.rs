@@ -7,6 +7,7 @@
 //! value nor what would be right.
 
 mod auth;
+mod cluster;
 mod drain;
 mod fields;
 mod key;
@@ -24,6 +25,7 @@ use std::fmt;
 use std::sync::LazyLock;
 
 pub use auth::{Auth, KeySource, PemKey};
+pub use cluster::Cluster;
 pub use drain::Drain;
 use fields::Fields;
 pub use key::Key;
@@ -33,7 +35,7 @@ pub use node::Node;
 pub use problem::{Place, Problem, Problems};
 pub use retention::Retention;
 pub use secret::{SIGNING_SECRET_BYTES_MIN, Secret};
-pub use store::Store;
+pub use store::{Cql, Store};
 pub use stream::{Overflow, Stream};
 pub use telemetry::Telemetry;
 
@@ -43,6 +45,7 @@ pub static KEYS: LazyLock<Vec<&'static Key>> = LazyLock::new(|| {
         node::KEYS,
         auth::KEYS,
         store::KEYS,
+        cluster::KEYS,
         stream::KEYS,
         retention::KEYS,
         limits::KEYS,
@@ -73,6 +76,8 @@ pub struct Config {
     pub auth: Auth,
     /// `[store]`.
     pub store: Store,
+    /// `[cluster]`.
+    pub cluster: Cluster,
     /// `[stream]`.
     pub stream: Stream,
     /// `[retention]`.
@@ -118,7 +123,8 @@ impl Config {
         let mut fields = Fields::new(layers, &KEYS);
         let node = Node::read(&mut fields, mode);
         let auth = Auth::read(&mut fields, mode);
-        let store = Store::read(&mut fields);
+        let store = Store::read(&mut fields, mode);
+        let cluster = Cluster::read(&mut fields);
         let stream = Stream::read(&mut fields);
         let retention = Retention::read(&mut fields);
         let limits = Limits::read(&mut fields);
@@ -126,7 +132,7 @@ impl Config {
         let telemetry = Telemetry::read(&mut fields);
         let (settings, problems) = fields.finish();
         if problems.is_empty() {
-            Ok(Self { node, auth, store, stream, retention, limits, drain, telemetry, settings })
+            Ok(Self { node, auth, store, cluster, stream, retention, limits, drain, telemetry, settings })
         } else {
             Err(Problems(problems))
         }

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::{cli, config, dev, listen, token};
+use crate::{cli, config, dev, listen, store, token};
 
 /// How the program ends. What each means to an operator stands in `docs/configuration.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +42,14 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     {
         return Some(Exit::Usage);
     }
+    if error.is::<store::Ended>() {
+        return Some(Exit::Unavailable);
+    }
     if error.is::<dev::Error>() {
         return Some(Exit::CantCreate);
     }
     error.downcast_ref::<Store>().map(|error| match error {
+        Store::Refused(_) => Exit::Unavailable,
         Store::Locked { .. }
         | Store::Damaged { .. }
         | Store::NewerFormat { .. }
@@ -105,6 +109,12 @@ mod tests {
             let error = Err::<(), _>(error).context("open the store").unwrap_err();
             assert_eq!(code(&error), Exit::CantCreate, "{error:#}");
         }
+    }
+
+    #[test]
+    fn a_service_that_refuses_for_good_is_69() {
+        assert_eq!(code(&Store::Refused("the password is wrong".into()).into()), Exit::Unavailable);
+        assert_eq!(code(&store::Ended("another process runs as node a".into()).into()), Exit::Unavailable);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 /// `{"poison_account": …}` makes the actor of an account panic at every event, `{"break": …}` breaks a
 /// guarantee now and then, by the name of a [`godwit_actors::Fault`]; null ends it. What is not named stays.
-pub(crate) fn switch(region: &Region, wanted: Value) -> Result<(), String> {
+pub(crate) fn switch(region: Option<&Region>, wanted: Value) -> Result<(), String> {
+    let Some(region) = region else { return Err("the store is not open yet".to_owned()) };
     const KINDS: &str = "poison_account and break";
     let Value::Object(wanted) = wanted else { return Err(format!("an object is wanted, with {KINDS}")) };
     for (kind, name) in &wanted {

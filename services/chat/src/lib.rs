@@ -11,8 +11,10 @@ pub mod exit;
 #[cfg(feature = "faults")]
 mod faults;
 pub mod listen;
+pub mod migrate;
 mod node;
 mod page;
 pub mod server;
 pub mod signal;
+mod store;
 pub mod token;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use godwit_chat::cli::{self, Command};
 use godwit_chat::config::{Config, Mode};
-use godwit_chat::{exit, server, token};
+use godwit_chat::{exit, migrate, server, token};
 
 fn main() -> ExitCode {
     run().unwrap_or_else(|error| exit::report(&error))
@@ -21,6 +21,9 @@ fn run() -> anyhow::Result<ExitCode> {
             server::run(Config::load(&sources, mode)?, mode)
         }
         Command::CheckConfig(sources) => cli::print(&cli::checked(&Config::load(&sources, Mode::Serve)?)),
+        Command::Migrate { sources, dry_run } => {
+            cli::print(&migrate::run(&Config::load(&sources, Mode::Serve)?, dry_run)?)
+        }
         Command::Token(wanted) => cli::print(&(token::from_file(&wanted)? + "\n")),
     }
 }

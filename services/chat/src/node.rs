@@ -12,13 +12,8 @@ use crate::dev;
 /// a node's memory follows its load.
 const ACTOR_IDLE: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// For the store.
-pub(crate) fn store(config: &Config) -> godwit_store::Options {
-    godwit_store::Options::new(config.node.store_dir(), godwit_types::DEFAULT_SHARDS)
-}
-
 /// For the actors.
-pub(crate) fn actors(config: &Config) -> Options {
+pub(crate) fn actors(config: &Config, inbox_expires: bool) -> Options {
     let overflow = match config.stream.overflow {
         config::Overflow::Replay => Overflow::Replay,
         config::Overflow::DropOldest => Overflow::DropOldest,
@@ -35,6 +30,7 @@ pub(crate) fn actors(config: &Config) -> Options {
             events: config.retention.inbox_events,
             age_ms: config.retention.inbox.as_millis() as u64,
         },
+        inbox_expires,
         commands_max: config.limits.commands,
         idle: ACTOR_IDLE,
     }

@@ -3,8 +3,8 @@
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
@@ -13,16 +13,16 @@ use godwit_actors::Region;
 use godwit_edge::auth::Authenticator;
 use godwit_edge::operator::Operator;
 use godwit_edge::{Cors, Gate, accept, api, operator};
-use godwit_store::{Embedded, Store};
 use godwit_telemetry::allocator::Profiling;
 use godwit_telemetry::log::{self, Format};
 use godwit_telemetry::metrics;
 use tokio::sync::watch;
 
-use crate::config::{Config, KeySource, Mode, Secret};
+use crate::config::{self, Config, KeySource, Mode, Secret};
 use crate::exit::Exit;
 use crate::listen::Listeners;
 use crate::signal::Stop;
+use crate::store::{self, Opened};
 use crate::{banner, cli, dev, node, page, token};
 
 /// How long a heap profile watches before it shows what was allocated meanwhile and is still held.
@@ -37,6 +37,7 @@ pub fn run(config: Config, mode: Mode) -> anyhow::Result<ExitCode> {
     let _flush = start_log(&config)?;
     let metrics = metrics::install(env!("CARGO_PKG_VERSION"))?;
     godwit_actors::describe_metrics();
+    godwit_cql::describe();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     let exit = runtime.block_on(serve(config, mode, listeners, metrics))?;
@@ -57,26 +58,62 @@ async fn serve(
     for setting in &config.settings {
         tracing::debug!("{setting}");
     }
-    let options = node::store(&config);
-    let store: Arc<dyn Store> = Arc::new(
-        tokio::task::spawn_blocking(move || Embedded::open(options)).await.context("open the store")??,
-    );
-    let region = Region::start(Arc::clone(&store), node::actors(&config)).await?;
+    let status = Arc::new(Status::default());
     let auth = Arc::new(Authenticator::new(node::auth(&config)?)?);
     let upkeep = tokio::spawn(keep(Arc::clone(&auth), metrics.clone()));
-    let draining = Arc::new(AtomicBool::new(false));
-    let operator = operator(&config, metrics, &region, &auth, &draining)?;
-    let router = router(&config, mode, (listen, admin_listen), &region, &auth)?;
-
+    // The operator's port comes before the store: it is how a start that waits is watched.
+    let operator = operator(&config, metrics, &auth, &status);
     let (closing, closed) = watch::channel(false);
     let admin = tokio::spawn(accept::operator::serve(listeners.admin, operator, until(closed)));
-    let exit = clients(&config, listeners.public, router, &region, stop, &draining).await?;
+
+    let served =
+        served(&config, mode, listeners.public, (listen, admin_listen), &auth, &status, stop).await?;
     upkeep.abort();
-    store.close().await.context("close the store")?;
     // The operator's port goes last: it is how a drain is watched.
     closing.send_replace(true);
     admin.await.context("serve the operator")??;
-    Ok(exit)
+    Ok(served)
+}
+
+/// How far the node is.
+#[derive(Default)]
+struct Status {
+    /// What the start waits for.
+    waits_for: store::WaitsFor,
+    /// There once the store is open.
+    region: OnceLock<Region>,
+    draining: AtomicBool,
+}
+
+/// From the opening of the store to its end.
+async fn served(
+    config: &Config,
+    mode: Mode,
+    listener: std::net::TcpListener,
+    addresses: (SocketAddr, SocketAddr),
+    auth: &Arc<Authenticator>,
+    status: &Status,
+    mut stop: Stop,
+) -> anyhow::Result<Exit> {
+    let opening = store::open(config, &status.waits_for);
+    let opened = match &config.store {
+        config::Store::Embedded => opening.await?,
+        // A database may be away for long.
+        config::Store::Cql(_) => tokio::select! {
+            opened = opening => opened?,
+            signal = stop.received() => {
+                tracing::info!(signal, "stopped before the store was open");
+                return Ok(Exit::Ok);
+            }
+        },
+    };
+    let Opened { store, tenure, inbox_expires } = opened;
+    let region = Region::start(Arc::clone(&store), tenure, node::actors(config, inbox_expires)).await?;
+    let _ = status.region.set(region.clone());
+    let router = router(config, mode, addresses, &region, auth)?;
+    let exit = clients(config, listener, router, &region, stop, status).await;
+    store.close().await.context("close the store")?;
+    exit
 }
 
 /// Serves clients until a signal comes, and then until everything that was begun is finished.
@@ -86,19 +123,27 @@ async fn clients(
     (router, gate): (Router, Arc<Gate>),
     region: &Region,
     mut stop: Stop,
-    draining: &AtomicBool,
+    status: &Status,
 ) -> anyhow::Result<Exit> {
     let deadline = config.drain.deadline;
     let (stopping, stopped) = watch::channel(false);
     let limits = node::connections(config);
     let serving = tokio::spawn(accept::serve(listener, router, gate, limits, until(stopped), deadline));
-    let signal = stop.received().await;
-    tracing::info!(signal, streams = region.streams(), "draining");
-    draining.store(true, Ordering::Relaxed);
+    let ended = tokio::select! {
+        signal = stop.received() => {
+            tracing::info!(signal, streams = region.streams(), "draining");
+            None
+        }
+        why = region.ended() => Some(why),
+    };
+    status.draining.store(true, Ordering::Relaxed);
     stopping.send_replace(true);
     let written = region.drain(deadline).await;
     let drained = serving.await.context("serve clients")??;
     tracing::info!(finished = drained.finished, cut = drained.cut, written, "drained");
+    if let Some(why) = ended {
+        return Err(store::Ended(why).into());
+    }
     Ok(if drained.cut == 0 && written { Exit::Ok } else { Exit::TempFail })
 }
 
@@ -128,23 +173,25 @@ fn router(
 fn operator(
     config: &Config,
     metrics: metrics::Handle,
-    region: &Region,
     auth: &Arc<Authenticator>,
-    draining: &Arc<AtomicBool>,
-) -> anyhow::Result<Router> {
-    let (auth, draining, scratch) = (Arc::clone(auth), Arc::clone(draining), config.node.data_dir.clone());
+    status: &Arc<Status>,
+) -> Router {
+    let (auth, scratch) = (Arc::clone(auth), config.node.data_dir.clone());
+    let of_node = Arc::clone(status);
     #[cfg(feature = "faults")]
-    let region = region.clone();
-    #[cfg(not(feature = "faults"))]
-    let _ = region;
-    Ok(operator::router(Operator {
+    let status = Arc::clone(status);
+    operator::router(Operator {
         not_ready: Box::new(move || {
             let mut reasons = operator::Reasons::new();
-            if draining.load(Ordering::Relaxed) {
+            if of_node.draining.load(Ordering::Relaxed) {
                 reasons.push("the node is draining".into());
             }
             if !auth.has_keys() {
                 reasons.push("no key to check tokens with has been fetched yet".into());
+            }
+            match of_node.region.get() {
+                Some(region) => reasons.extend(region.waits_for().map(Into::into)),
+                None => reasons.push(of_node.waits_for.reason().into()),
             }
             reasons
         }),
@@ -156,8 +203,8 @@ fn operator(
         }),
         admin_token: config.node.admin_token.as_ref().map(|token| token.expose().to_vec()),
         #[cfg(feature = "faults")]
-        fault: Box::new(move |fault| crate::faults::switch(&region, fault)),
-    }))
+        fault: Box::new(move |fault| crate::faults::switch(status.region.get(), fault)),
+    })
 }
 
 /// What is to be done again and again for as long as the node runs.

@@ -74,9 +74,34 @@ const BAD: &[Bad] = &[
         "\n[auth]\nsecret_file = \"SECRET\"\nleeway_s = 301",
         &["auth.leeway_s = 301", "whole seconds from 0 to 300"],
     ),
-    bad("\n[store]\nkind = \"cql\"", &["store.kind = \"cql\"", "not in this release", "\"embedded\""]),
+    bad("\n[store]\nkind = \"cql\"", &["store.cql.nodes", "is needed with store.kind", "10.0.0.1:9042"]),
     bad("\n[store]\nkind = \"sqlite\"", &["store.kind = \"sqlite\"", "one of embedded, cql"]),
-    bad("\n[store.cql]\nnodes = [\"a:9042\"]", &["store.cql: is not in this release"]),
+    bad(
+        "\n[store.cql]\nnodes = [\"a:9042\"]",
+        &["store.cql.nodes", "is read with store.kind = \"cql\" only"],
+    ),
+    bad(
+        "\n[store]\nkind = \"cql\"\ncql.nodes = [\"a\"]",
+        &["store.cql.nodes = [\"a\"]", "\"a\", which is not host:port"],
+    ),
+    bad(
+        "\n[store]\nkind = \"cql\"\ncql.nodes = [\"a:1\"]\ncql.keyspace = \"a-b\"",
+        &["store.cql.keyspace = \"a-b\"", "lower-case letters"],
+    ),
+    bad(
+        "\n[store]\nkind = \"cql\"\ncql.nodes = [\"a:1\"]\ncql.user = \"u\"",
+        &["store.cql.password_file", "is needed with store.cql.user"],
+    ),
+    bad(
+        "\n[store]\nkind = \"cql\"\ncql.nodes = [\"a:1\"]\ncql.password_file = \"SECRET\"",
+        &["store.cql.user", "is needed with store.cql.password_file"],
+    ),
+    bad(
+        "\n[store]\nkind = \"cql\"\ncql.nodes = [\"a:1\"]\ncql.tls.ca_file = \"SECRET\"",
+        &["store.cql.tls.ca_file", "holds no certificate in PEM"],
+    ),
+    bad("\n[store.cql]\nreplication_factor = 0", &["store.cql.replication_factor = 0", "from 1 to 9"]),
+    bad("\n[cluster]\nlease_ms = 10", &["cluster.lease_ms = 10", "whole milliseconds from 1000"]),
     bad("\nstore = \"embedded\"", &[":2: store = \"embedded\"", "is a section", "[store]"]),
     bad("\n[stream]\nheartbeat_ms = 14999", &[":3: stream.heartbeat_ms = 14999", "from 15000 to 300000"]),
     bad("\n[stream]\nheartbeat_ms = 300001", &["stream.heartbeat_ms = 300001"]),
@@ -105,7 +130,7 @@ const BAD: &[Bad] = &[
     bad("\n[drain]\ndeadline_ms = true", &["drain.deadline_ms = true"]),
     bad("\n[telemetry]\nlog = \"inof\"", &["telemetry.log = \"inof\"", "target=level"]),
     bad("\n[telemetry]\notlp_endpoint = \"http://a\"", &["telemetry.otlp_endpoint: is not in this release"]),
-    bad("\n[cluster]\ndiscovery = \"dns\"", &[":2: cluster: is not in this release"]),
+    bad("\n[cluster]\ndiscovery = \"dns\"", &["cluster.discovery: is not in this release"]),
     bad("\n[redis]\nurl = \"redis://:hunter2@a\"", &["redis: is not in this release"]),
     bad("\n[tls]\nlisten = \"a\"", &["tls: is not in this release"]),
     bad("\n[push]\nrelay = \"inside\"", &["push: is not in this release"]),
@@ -179,7 +204,8 @@ fn unknown_variables_name_the_nearest() {
         ("GODWIT_STORE_KIND", "GODWIT_STORE_KIND: is no variable", "did you mean GODWIT_STORE__KIND?"),
         ("GODWIT_STREAM__HEARTBEAT", "is no variable", "did you mean GODWIT_STREAM__HEARTBEAT_MS?"),
         ("GODWIT_store__kind", "is no variable", "did you mean GODWIT_STORE__KIND?"),
-        ("GODWIT_STORE__CQL__NODES", "store.cql.nodes: is not in this release", ""),
+        ("GODWIT_STORE__CQL__NODE", "is no variable", "did you mean GODWIT_STORE__CQL__NODES?"),
+        ("GODWIT_REDIS__URL", "redis.url: is not in this release", ""),
     ];
     for (name, first, second) in cases {
         let ended = check().env(name, "x").run();
@@ -332,7 +358,12 @@ fn dev_without_a_data_directory_ends_with_73() {
     let arguments = ["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir", "file"];
     let ended = site.program(&arguments).run();
     assert_eq!(ended.code, 73, "{ended:?}");
-    assert!(ended.stderr.contains("the data directory file/store cannot be used"), "{ended:?}");
+    assert!(
+        ended.stderr.contains(
+            "file/dev-secret cannot be made: File exists (os error 17); name another data directory"
+        ),
+        "{ended:?}"
+    );
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub(crate) async fn keep(node: Arc<Node>) {
                     shards = lost.len(),
                     "the session was fenced: this node was silent for too long, and starts again"
                 );
-                leased.set_waits_for(Some("the node has no session".to_owned()));
+                leased.stands_by("the node begins a new session".to_owned());
             }
             Over::Replaced => {
                 let what = format!("another process runs as node {}; give each its own node.id", leased.node);
@@ -125,17 +125,16 @@ impl<'a> Run<'a> {
                 Ok(Swap::Applied) => break,
                 Ok(Swap::Refused) => match self.leased.leases.session(&self.leased.node).await {
                     Ok(Some(found)) if found == wanted => break,
-                    Ok(Some(found)) if found.incarnation != self.incarnation => return Err(Over::Replaced),
+                    Ok(found) if found.is_some_and(|found| found.incarnation != self.incarnation) => {
+                        return Err(Over::Replaced);
+                    }
                     Ok(Some(found)) if found == *session => continue,
                     Ok(_) => return Err(Over::Fenced),
                     Err(error) => error,
                 },
                 Err(error) => error,
             };
-            if matches!(error, Error::Closed) {
-                return Err(Over::Closed);
-            }
-            tokio::time::sleep(REPEAT_PAUSE).await;
+            pause(self.leased, &error).await?;
         }
         *session = wanted;
         self.leased.set_session(Some(wanted), since);
@@ -146,11 +145,11 @@ impl<'a> Run<'a> {
         let mut watch = Watch::default();
         loop {
             match self.look(&mut watch).await {
-                Ok(others) if others.is_empty() => self.leased.set_waits_for(None),
+                Ok(others) if others.is_empty() => self.leased.serves(),
                 Ok(others) => {
                     let names: Vec<_> = others.iter().map(NodeId::as_str).collect();
                     let reason = format!("node {} has the shards, this one stands by", names.join(", "));
-                    self.leased.set_waits_for(Some(reason));
+                    self.leased.stands_by(reason);
                 }
                 Err(LookError::Over(over)) => return over,
                 Err(LookError::Store(error)) => {
@@ -250,8 +249,16 @@ impl<'a> Run<'a> {
             }
         }
         if !lost.is_empty() {
-            tracing::error!(?lost, "shards have another owner now, and are let go");
             self.node.let_go(&lost);
+            let session = self.leased.leases.session(&self.leased.node).await?;
+            if !session.is_some_and(|session| session.is_alive_as(self.incarnation)) {
+                return Err(Over::Fenced.into());
+            }
+            tracing::error!(
+                group,
+                shards = lost.len(),
+                "shards have another owner although this node was not fenced; the database's compare-and-set does not hold"
+            );
         }
         for (shard, owner) in &new {
             self.leased.take(*shard, owner);
@@ -313,7 +320,7 @@ async fn pause(leased: &Leased, error: &Error) -> Result<(), Over> {
     if matches!(error, Error::Closed) {
         return Err(Over::Closed);
     }
-    leased.set_waits_for(Some(format!("the database does not answer: {error}")));
+    leased.is_cut_off(error);
     tokio::time::sleep(REPEAT_PAUSE).await;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use godwit_core::lease::{Ownership, Session, Stamps};
-use godwit_store::LeaseStore;
+use godwit_store::{Error, LeaseStore};
 use godwit_types::{NodeId, ShardId, Stamp};
 use parking_lot::{Mutex, RwLock};
 use rustix::time::{ClockId, clock_gettime};
@@ -112,15 +112,33 @@ impl Leased {
         (!self.is_valid()).then(run_out)
     }
 
-    pub(super) fn set_waits_for(&self, reason: Option<String>) {
-        let mut waits_for = self.waits_for.lock();
-        if *waits_for != reason {
-            match &reason {
-                Some(reason) => tracing::info!("waiting: {reason}"),
-                None => tracing::info!(node = %self.node, "all shards are this node's"),
-            }
-            *waits_for = reason;
+    /// All shards are this node's.
+    pub(super) fn serves(&self) {
+        if self.note(None) {
+            tracing::info!(node = %self.node, "all shards are this node's");
         }
+    }
+
+    /// Something is as it should be, and does not let this node serve.
+    pub(super) fn stands_by(&self, reason: String) {
+        if self.note(Some(reason.clone())) {
+            tracing::info!("waiting: {reason}");
+        }
+    }
+
+    /// The database does not answer. Said once, however often it is tried.
+    pub(super) fn is_cut_off(&self, error: &Error) {
+        if self.note(Some("the database does not answer".to_owned())) {
+            tracing::warn!(%error, "waiting: the database does not answer");
+        }
+    }
+
+    /// Whether that is news.
+    fn note(&self, reason: Option<String>) -> bool {
+        let mut waits_for = self.waits_for.lock();
+        let is_news = *waits_for != reason;
+        *waits_for = reason;
+        is_news
     }
 
     pub(super) async fn resign(&self) {

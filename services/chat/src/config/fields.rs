@@ -111,6 +111,14 @@ impl Fields {
         self.required(name, |word| in_bounds(word.number(unit)?))
     }
 
+    /// A number that has no default of its own.
+    pub(super) fn optional_number(&mut self, name: &'static str) -> Option<u64> {
+        let Shape::Number { unit, min, max } = self.key(name).shape else {
+            unreachable!("{name} is a number")
+        };
+        self.read(name, |word| word.number(unit).filter(|number| (min..=max).contains(number)))
+    }
+
     pub(super) fn count(&mut self, name: &'static str) -> usize {
         // On a machine of 32 bits the largest there is: more cannot be held anyway.
         usize::try_from(self.number(name)).unwrap_or(usize::MAX)

@@ -17,13 +17,19 @@ const PREFIX: &str = "GODWIT_";
 
 /// Sections and keys that the design has and this release has not.
 const LATER: &[&str] = &[
-    "cluster",
+    "cluster.advertise",
+    "cluster.cookie_file",
+    "cluster.discovery",
+    "cluster.listen",
+    "cluster.name",
+    "cluster.peers",
+    "cluster.shards",
+    "cluster.tls",
     "limits.burst",
     "limits.messages_per_s",
     "limits.requests_per_s",
     "push",
     "redis",
-    "store.cql",
     "telemetry.otlp",
     "telemetry.otlp_endpoint",
     "telemetry.sample",

@@ -10,8 +10,9 @@ pub(super) const KEYS: &[Key] = &[
         name: "telemetry.log",
         shape: Shape::Filter,
         // ractor opens a span at INFO for each actor and enters it at each of its turns: memory for every actor
-        // and time for every message, for nothing that is ever shown.
-        default: Absent::Is("info,ractor=warn"),
+        // and time for every message, for nothing that is ever shown. The database's driver tells of every attempt
+        // that fails; what it comes to is told once, by those who wait for it.
+        default: Absent::Is("info,ractor=warn,scylla=off"),
         meaning: "Which events are written to standard error, such as `info,godwit_edge=debug`. Levels: off, error, warn, \
                   info, debug, trace.",
     },
