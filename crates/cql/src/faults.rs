@@ -11,13 +11,14 @@ pub(crate) fn failed(what: &str, error: impl std::fmt::Display) -> Error {
     Error::Failed(format!("{what}: {error}"))
 }
 
-/// A failed statement of the schema or its preparation: what lacks a right will lack it again.
+/// A failed statement of the schema, or its preparation: what lacks a right will lack it again. "Invalid" is not
+/// final: a node answers so as long as it has not heard of a table that another program has just made.
 pub(crate) fn of_statement(what: &str, error: &ExecutionError) -> Error {
     match database_error(error) {
         Some((DbError::Unauthorized, text)) => Error::Refused(format!(
             "the database does not allow it ({what}): {text}; grant the right, or use another user"
         )),
-        Some((DbError::Invalid | DbError::SyntaxError | DbError::ConfigError, text)) => {
+        Some((DbError::SyntaxError | DbError::ConfigError, text)) => {
             Error::Refused(format!("the database refuses a statement ({what}): {text}"))
         }
         _ => failed(what, error),

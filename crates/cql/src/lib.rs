@@ -98,6 +98,9 @@ impl Cql {
             waiting.send_replace(text);
         };
         Schema { connected: &connected, options, steps: STEPS }.migrate(false, &say).await?;
+        // The driver routes by what it knows of the keyspace, which another program may just have made.
+        let refreshed = connected.session.refresh_metadata().await;
+        refreshed.map_err(|error| faults::failed("reading the cluster's layout", error))?;
         let statements =
             Statements::prepare(&connected.session, &options.keyspace, &connected.profiles).await?;
         let requests = Requests::new(connected.session, statements);

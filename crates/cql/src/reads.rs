@@ -9,9 +9,9 @@ use crate::carrier::Requests;
 use crate::changes::{LogNames, Value, bucket_of, id_of, signed};
 use crate::usage::Kind;
 
-/// Rows in one page: what a stream reads at once, and at a few hundred bytes a row a few hundred KB, which a
-/// node reads without noticing. ScyllaDB ends a page at 1 MB by itself.
-const PAGE_ROWS: usize = 512;
+/// Rows in one page, at most: twice what a stream reads at once, so that this and the row behind it are one
+/// request. At a few hundred bytes a row a page is a few hundred KB. ScyllaDB ends one at 1 MB by itself.
+const PAGE_ROWS: usize = 1_024;
 
 /// Empty buckets in a row after which a reader going down stops. A log has no holes but the last window of an
 /// owner that crashed, so what is below an empty bucket has expired or was trimmed. Two more, since a reader

@@ -25,6 +25,12 @@ pub(crate) fn there() -> bool {
     server().is_some()
 }
 
+/// The root of the database's certificate, if it speaks TLS.
+pub(crate) fn tls_root() -> Option<Vec<u8>> {
+    let file = server()?.ca_file.as_ref()?;
+    Some(std::fs::read(file).expect("the root's file"))
+}
+
 fn known() -> &'static CqlServer {
     server().expect("a test asks first whether there is a database")
 }

@@ -113,3 +113,29 @@ async fn a_database_that_is_not_there_is_waited_for() {
     assert!(!connecting.is_finished());
     connecting.abort();
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_authority_that_is_no_text_of_one() {
+    if !database::there() {
+        return;
+    }
+    for text in ["", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let options = Options { tls_root: Some(text.into()), ..database::options("never_made") };
+        assert!(refused(options).await.contains("certificate authority"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_with_the_root_of_the_nodes_certificates_and_with_no_other() {
+    let Some(root) = database::tls_root() else { return };
+    let keyspace = Keyspace::fresh();
+    drop(connect(Options { tls_root: Some(root), ..keyspace.options() }).await);
+    let other = rcgen::generate_simple_self_signed(["other".to_owned()]).expect("a certificate").cert.pem();
+    let options = Options { tls_root: Some(other.into_bytes()), ..keyspace.options() };
+    let (waiting, mut says) = watch::channel(String::new());
+    let connecting = tokio::spawn(async move { Cql::connect(options, &waiting).await });
+    let said = tokio::time::timeout(Duration::from_secs(10), says.wait_for(|text| !text.is_empty())).await;
+    let said = said.expect("in time").expect("it waits").clone();
+    assert!(said.contains("certificate"), "{said}");
+    connecting.abort();
+}
