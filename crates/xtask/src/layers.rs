@@ -17,6 +17,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("godwit-types", &[]),
     ("godwit-wire", &["godwit-types"]),
     ("godwit-core", &["godwit-types", "godwit-wire"]),
+    // What may be lost: presence, rates, the push queue. Knows ids and Redis, no actor.
+    ("godwit-cache", &["godwit-types"]),
     ("godwit-store", &["godwit-types", "godwit-wire", "godwit-core"]),
     ("godwit-cql", &["godwit-types", "godwit-store"]),
     ("godwit-actors", &["godwit-types", "godwit-wire", "godwit-core", "godwit-store"]),

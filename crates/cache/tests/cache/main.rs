@@ -1,0 +1,10 @@
+//! The cache against real servers: one Redis, a cluster of three, a master with sentinels; all of them
+//! on loopback, started and ended here.
+
+mod away;
+mod contract;
+mod push;
+mod rate;
+mod sentinel;
+mod support;
+mod trust;
