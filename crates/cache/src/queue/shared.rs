@@ -25,6 +25,8 @@ const GROUP: &str = "relay";
 const BATCH: usize = 64;
 /// Pause before a full queue or a failed call is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long one blocking read lasts at most: after it, jobs that became free are looked for again.
+const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) struct Shared {
     link: Arc<Link>,
@@ -184,7 +186,8 @@ impl Shared {
                 self.reader.lock().await
             };
             let Ok(mut reader) = tokio::time::timeout_at(until, free).await else { return Vec::new() };
-            let left = until.saturating_duration_since(Instant::now());
+            let look = LOOK.min(self.bounds.idle / 4);
+            let left = until.saturating_duration_since(Instant::now()).min(look);
             let read = reader.read(self, &consumer, max, left).await;
             drop(reader);
             match read {

@@ -6,6 +6,7 @@ use rand::{RngExt as _, SeedableRng as _, rngs::SmallRng};
 
 use crate::support::Server;
 
+#[expect(unreachable_pub, reason = "public in the crate that it is a file of")]
 #[path = "../../src/limits/gcra.rs"]
 mod gcra;
 

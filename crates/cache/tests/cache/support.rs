@@ -13,23 +13,23 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 /// How long a test waits for what must come.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
-pub fn account(text: &str) -> AccountId {
+pub(crate) fn account(text: &str) -> AccountId {
     AccountId::new(text).unwrap()
 }
 
-pub fn device(text: &str) -> DeviceId {
+pub(crate) fn device(text: &str) -> DeviceId {
     DeviceId::new(text).unwrap()
 }
 
 /// A port that was free a moment ago.
-pub fn port() -> u16 {
+pub(crate) fn port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Asks again and again until `done` is true.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut done: impl FnMut() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut done: impl FnMut() -> F) {
     let deadline = Instant::now() + PATIENCE;
     while !done().await {
         assert!(Instant::now() < deadline, "still not: {what}");
@@ -38,24 +38,24 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut done: impl FnMut() 
 }
 
 /// One `redis-server`.
-pub struct Server {
-    pub port: u16,
+pub(crate) struct Server {
+    pub(crate) port: u16,
     arguments: Vec<String>,
     directory: TempDir,
     child: Child,
 }
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(&[]).await
     }
 
     /// With options of its command line.
-    pub async fn with(arguments: &[&str]) -> Self {
+    pub(crate) async fn with(arguments: &[&str]) -> Self {
         Self::at(port(), arguments).await
     }
 
-    pub async fn at(port: u16, arguments: &[&str]) -> Self {
+    pub(crate) async fn at(port: u16, arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
         let directory = tempfile::tempdir().unwrap();
         let child = spawn(port, &arguments, &directory);
@@ -64,29 +64,29 @@ impl Server {
         server
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// Ends it as a crash does.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// Starts it again, on the same port and without what it knew.
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.kill();
         self.child = spawn(self.port, &self.arguments, &self.directory);
         self.listens().await;
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }
 
     /// Sends a command by a connection of its own.
-    pub async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
+    pub(crate) async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let client = Client::open(self.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut command = redis::cmd(words[0]);
@@ -123,7 +123,7 @@ impl Drop for Server {
 }
 
 /// Three masters that share all slots.
-pub async fn cluster() -> Vec<Server> {
+pub(crate) async fn cluster() -> Vec<Server> {
     let mut servers = Vec::new();
     for _ in 0..3 {
         let bus = port().to_string();
@@ -148,14 +148,14 @@ pub async fn cluster() -> Vec<Server> {
 }
 
 /// A master, its replica, and three sentinels that watch them.
-pub struct Watched {
-    pub master: Server,
-    pub replica: Server,
-    pub sentinels: Vec<Server>,
+pub(crate) struct Watched {
+    pub(crate) master: Server,
+    pub(crate) replica: Server,
+    pub(crate) sentinels: Vec<Server>,
     _files: TempDir,
 }
 
-pub async fn watched() -> Watched {
+pub(crate) async fn watched() -> Watched {
     let master = Server::start().await;
     let follow = format!("127.0.0.1 {}", master.port);
     let replica = Server::with(&["--replicaof", &follow, "--repl-diskless-sync-delay", "0"]).await;
@@ -190,7 +190,7 @@ pub async fn watched() -> Watched {
 }
 
 /// Bounds that a test can reach, and times that it can wait for.
-pub fn settings(urls: Vec<String>) -> Settings {
+pub(crate) fn settings(urls: Vec<String>) -> Settings {
     Settings {
         urls,
         presence: Duration::from_millis(900),
@@ -206,45 +206,45 @@ pub fn settings(urls: Vec<String>) -> Settings {
     }
 }
 
-pub fn open(settings: &Settings) -> Cache {
+pub(crate) fn open(settings: &Settings) -> Cache {
     Cache::open(Some(Options::parse(settings).unwrap()))
 }
 
 /// Opened, and Redis serves.
-pub async fn up(settings: &Settings) -> Cache {
+pub(crate) async fn up(settings: &Settings) -> Cache {
     let cache = open(settings);
     assert_eq!(cache.settled(PATIENCE).await, Standing::Up);
     cache
 }
 
 /// What a cache is tested on: two nodes' view of it, which without Redis is one.
-pub struct Stage {
-    pub name: &'static str,
-    pub nodes: [Cache; 2],
+pub(crate) struct Stage {
+    pub(crate) name: &'static str,
+    pub(crate) nodes: [Cache; 2],
     _servers: Vec<Server>,
     _watched: Option<Watched>,
 }
 
 impl Stage {
-    pub async fn in_process() -> Self {
+    pub(crate) async fn in_process() -> Self {
         let cache = Cache::in_process(settings(Vec::new()).push);
         Self { name: "in process", nodes: [cache.clone(), cache], _servers: Vec::new(), _watched: None }
     }
 
-    pub async fn single() -> Self {
+    pub(crate) async fn single() -> Self {
         let server = Server::start().await;
         let settings = settings(vec![server.url()]);
         Self { name: "single", nodes: pair(&settings).await, _servers: vec![server], _watched: None }
     }
 
-    pub async fn cluster() -> Self {
+    pub(crate) async fn cluster() -> Self {
         let servers = cluster().await;
         let urls = servers.iter().take(2).map(Server::url).collect();
         let settings = Settings { cluster: true, ..settings(urls) };
         Self { name: "cluster", nodes: pair(&settings).await, _servers: servers, _watched: None }
     }
 
-    pub async fn sentinel() -> Self {
+    pub(crate) async fn sentinel() -> Self {
         let watched = watched().await;
         let urls = watched.sentinels.iter().map(Server::url).collect();
         let settings = Settings { sentinel_master: Some("main".to_owned()), ..settings(urls) };
