@@ -13,14 +13,16 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local cost, token, burst = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local window = burst * token
-local full = math.max(tonumber(redis.call('GET', KEYS[1]) or 0), now)
+local known = tonumber(redis.call('GET', KEYS[1]) or 0)
 -- A clock that was set back must not lock a bucket for longer than it takes to fill.
-full = math.min(full, now + window)
+local full = math.min(math.max(known, now), now + window)
 local after = full + cost * token
-if after - now > window then
-  local left = math.floor((window - (full - now)) / token)
-  return { 0, left, after - now - window, full - now, now }
+local allowed = after - now <= window
+local next = allowed and after or full
+if allowed or known > full then
+  -- %.0f: Lua would write a number of this size as 1.7e+15. One millisecond more, since expiry
+  -- counts from the last whole one.
+  redis.call('SET', KEYS[1], string.format('%.0f', next), 'PX', math.ceil((next - now) / 1000) + 1)
 end
--- %.0f: Lua would write a number of this size as 1.7e+15.
-redis.call('SET', KEYS[1], string.format('%.0f', after), 'PX', math.ceil((after - now) / 1000))
-return { 1, math.floor((window - (after - now)) / token), 0, after - now, now }
+local left = math.floor((window - (next - now)) / token)
+return { allowed and 1 or 0, left, allowed and 0 or after - now - window, next - now, now }
