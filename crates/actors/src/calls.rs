@@ -382,7 +382,7 @@ impl Region {
     }
 
     /// For what is answered once it is committed, and so has passed the guard.
-    async fn ask_conversation<T>(
+    pub(crate) async fn ask_conversation<T>(
         &self,
         id: &ConversationId,
         command: impl FnOnce(Reply<T>) -> ConversationCommand,
@@ -392,7 +392,7 @@ impl Region {
     }
 
     /// For what only looks.
-    async fn look_conversation<T>(
+    pub(crate) async fn look_conversation<T>(
         &self,
         id: &ConversationId,
         command: impl FnOnce(Reply<T>) -> ConversationCommand,
@@ -412,7 +412,7 @@ impl Region {
     }
 
     /// As [`look_conversation`](Self::look_conversation).
-    async fn look_user<T>(
+    pub(crate) async fn look_user<T>(
         &self,
         account: &AccountId,
         command: impl FnOnce(Reply<T>) -> UserCommand,

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use godwit_core::Wheel;
-use godwit_types::{ConnectionId, Timestamp};
+use godwit_types::{AccountId, ConnectionId, DeviceId, Timestamp};
 use godwit_wire::ByeReason;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
@@ -16,6 +16,7 @@ use crate::connection::ConnectionActor;
 use crate::metrics;
 use crate::node::Node;
 use crate::options::Options;
+use crate::region::Region;
 use crate::stream::{Need, Stream};
 
 /// One step of the heartbeat wheel: a beat that may come 20 % early or late needs no finer one.
@@ -29,6 +30,15 @@ const SUPERVISORS: usize = 8;
 /// Pause before a failed replay is tried again.
 const REPLAY_PAUSE: Duration = Duration::from_millis(50);
 
+/// Is told of every stream of the node: presence begins here. Called where sockets are opened and closed,
+/// so it must wait for nothing.
+pub trait StreamWatcher: Send + Sync {
+    /// A device has opened a stream. It may have others.
+    fn opened(&self, account: &AccountId, device: &DeviceId);
+    /// A stream that was opened is gone.
+    fn closed(&self, account: &AccountId, device: &DeviceId);
+}
+
 /// The node's streams.
 pub(crate) struct Hub {
     stripes: Vec<Mutex<HashMap<ConnectionId, Arc<Stream>>>>,
@@ -36,12 +46,21 @@ pub(crate) struct Hub {
     wheel: Mutex<Wheel<ConnectionId>>,
     supervisors: Vec<ActorRef<HubMessage>>,
     draining: AtomicBool,
+    watcher: OnceLock<Arc<dyn StreamWatcher>>,
     options: Options,
 }
 
 pub(crate) enum HubMessage {
     /// Start a connection actor for this stream.
     Replay(Arc<Stream>),
+}
+
+impl Region {
+    /// Has every stream that is opened from now on reported. Once, before clients are served: a second
+    /// watcher is not taken.
+    pub fn watch_streams(&self, watcher: Arc<dyn StreamWatcher>) {
+        let _ = self.node.hub.watcher.set(watcher);
+    }
 }
 
 impl Hub {
@@ -60,6 +79,7 @@ impl Hub {
             wheel: Mutex::new(Wheel::new(WHEEL_TICKS)),
             supervisors,
             draining: AtomicBool::new(false),
+            watcher: OnceLock::new(),
             options,
         };
         Ok((hub, seats))
@@ -69,6 +89,9 @@ impl Hub {
     pub(crate) fn open(&self, stream: &Arc<Stream>, now: Timestamp) -> bool {
         self.stripe(stream.id).lock().insert(stream.id, Arc::clone(stream));
         metrics::streams(self.open.fetch_add(1, Ordering::Relaxed) + 1);
+        if let Some(watcher) = self.watcher.get() {
+            watcher.opened(&stream.account, &stream.device);
+        }
         self.schedule(stream, now);
         // After the insertion: whoever drains sees the stream, or the stream sees the draining.
         if self.draining.load(Ordering::SeqCst) {
@@ -80,8 +103,12 @@ impl Hub {
 
     /// Forgets a stream whose socket is gone.
     pub(crate) fn close(&self, id: ConnectionId) {
-        if self.stripe(id).lock().remove(&id).is_some() {
+        let removed = self.stripe(id).lock().remove(&id);
+        if let Some(stream) = removed {
             metrics::streams(self.open.fetch_sub(1, Ordering::Relaxed) - 1);
+            if let Some(watcher) = self.watcher.get() {
+                watcher.closed(&stream.account, &stream.device);
+            }
         }
     }
 

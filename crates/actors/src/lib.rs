@@ -19,6 +19,7 @@ mod region;
 mod reply;
 mod revocations;
 mod shard;
+mod shared;
 mod stream;
 mod tenure;
 mod user;
@@ -26,6 +27,7 @@ mod user;
 pub use calls::HistoryPage;
 #[cfg(feature = "faults")]
 pub use faults::Fault;
+pub use hub::StreamWatcher;
 pub use metrics::describe as describe_metrics;
 pub use options::Options;
 pub use region::{Region, StartError};

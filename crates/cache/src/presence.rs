@@ -67,6 +67,16 @@ impl Presence {
         self.shared.clone().map(Shared::write)
     }
 
+    /// A stream of this device was opened on this node, which makes it online. Waits for nothing.
+    pub fn opened(&self, account: &AccountId, device: &DeviceId) {
+        self.local.opened(account, device);
+    }
+
+    /// A stream of this device was closed; with the last one the device is gone. Waits for nothing.
+    pub fn closed(&self, account: &AccountId, device: &DeviceId) {
+        self.local.closed(account, device);
+    }
+
     /// This device is connected to this node, until it is withdrawn. Waits for nothing.
     pub fn announce(&self, account: &AccountId, device: &DeviceId, state: DeviceState) {
         self.local.announce(account, device, state);

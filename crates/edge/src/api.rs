@@ -11,6 +11,7 @@ mod members;
 mod messages;
 mod observe;
 mod outbox;
+mod presence;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,6 +98,7 @@ fn read() -> Router<Arc<Api>> {
         .route("/v1/conversations/{conversation}/messages/{seq}", get(messages::show))
         .route("/v1/sync", get(inbox::sync))
         .route("/v1/devices", get(devices::list))
+        .route("/v1/presence", get(presence::show))
         .route_layer(compression)
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use godwit_actors::Region;
+use godwit_cache::Cache;
 use godwit_types::{Cursor, Timestamp};
 use godwit_wire::{Code, Problem};
 use http::HeaderMap;
@@ -10,6 +11,7 @@ use http::header;
 
 use crate::auth::{Authenticator, Identity};
 use crate::cors::Cors;
+use crate::rates::{Limited, Rates};
 
 /// Requests that were refused for their token. Label `code`: a code of the table of problems.
 const AUTH_FAILURES: &str = "godwit_auth_failures_total";
@@ -24,15 +26,17 @@ pub struct Gate {
     pub(crate) auth: Arc<Authenticator>,
     pub(crate) region: Region,
     pub(crate) cors: Cors,
+    pub(crate) cache: Cache,
+    pub(crate) rates: Rates,
     revoked: Revoked,
 }
 
 impl Gate {
-    /// In front of the actors of this node.
-    pub fn new(auth: Arc<Authenticator>, region: Region, cors: Cors) -> Self {
+    /// In front of the actors of this node. Presence comes from `cache`, and with it rates are counted.
+    pub fn new(auth: Arc<Authenticator>, region: Region, cors: Cors, cache: Cache, rates: Rates) -> Self {
         let known = region.clone();
         let revoked = move |who: &Identity| known.is_revoked(&who.account, &who.device, who.issued_at);
-        Self { auth, region, cors, revoked: Box::new(revoked) }
+        Self { auth, region, cors, cache, rates, revoked: Box::new(revoked) }
     }
 
     #[cfg(test)]
@@ -61,6 +65,16 @@ impl Gate {
         admitted.inspect_err(|problem| {
             metrics::counter!(AUTH_FAILURES, "code" => problem.code.as_str()).increment(1);
         })
+    }
+
+    /// One more request of this account. Errors: the 429 to answer with.
+    pub(crate) async fn request(&self, who: &Identity) -> Result<(), Limited> {
+        self.rates.request(&self.cache, &who.account).await
+    }
+
+    /// That many more messages of this account. Errors: the 429 to answer with.
+    pub(crate) async fn messages(&self, who: &Identity, count: usize) -> Result<(), Limited> {
+        self.rates.messages(&self.cache, &who.account, count).await
     }
 
     /// Does what the header `Godwit-Ack` asks for, if it is there. Errors: 400 `cursor_malformed` or

@@ -15,10 +15,12 @@ mod cors;
 mod events;
 mod gate;
 mod query;
+mod rates;
 pub mod stream;
 
 pub use cors::Cors;
 pub use gate::Gate;
+pub use rates::Rates;
 
 #[cfg(test)]
 mod testing;

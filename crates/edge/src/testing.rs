@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::auth::tests::by_secret;
 use crate::cors::Cors;
 use crate::gate::Gate;
+use crate::rates::Rates;
 
 /// A node on a directory of its own, which goes with it.
 pub(crate) struct Node {
@@ -41,7 +42,8 @@ impl Node {
 
     /// Takes tokens of [`SECRET`](crate::auth::tests::SECRET); every device named `stolen` is revoked.
     pub(crate) fn gate(&self, cors: Cors) -> Gate {
-        let gate = Gate::new(Arc::new(by_secret()), self.region.clone(), cors);
+        let cache = godwit_cache::Cache::open(None);
+        let gate = Gate::new(Arc::new(by_secret()), self.region.clone(), cors, cache, Rates::default());
         gate.with_revoked(|who| who.device.as_str() == "stolen")
     }
 }

@@ -22,7 +22,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("godwit-store", &["godwit-types", "godwit-wire", "godwit-core"]),
     ("godwit-cql", &["godwit-types", "godwit-store"]),
     ("godwit-actors", &["godwit-types", "godwit-wire", "godwit-core", "godwit-store"]),
-    ("godwit-edge", &["godwit-types", "godwit-wire", "godwit-core", "godwit-store", "godwit-actors"]),
+    (
+        "godwit-edge",
+        &["godwit-types", "godwit-wire", "godwit-core", "godwit-cache", "godwit-store", "godwit-actors"],
+    ),
     // Logs and profiles are set up by a program; the crates below only emit.
     ("godwit-telemetry", &[]),
     (
@@ -31,6 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "godwit-types",
             "godwit-wire",
             "godwit-core",
+            "godwit-cache",
             "godwit-store",
             "godwit-cql",
             "godwit-actors",

@@ -15,6 +15,7 @@ mod layers;
 mod limits;
 mod node;
 mod problem;
+mod redis;
 mod retention;
 mod secret;
 mod store;
@@ -33,6 +34,7 @@ pub use layers::Sources;
 pub use limits::Limits;
 pub use node::Node;
 pub use problem::{Place, Problem, Problems};
+pub use redis::Redis;
 pub use retention::Retention;
 pub use secret::{SIGNING_SECRET_BYTES_MIN, Secret};
 pub use store::{Cql, Store};
@@ -46,6 +48,7 @@ pub static KEYS: LazyLock<Vec<&'static Key>> = LazyLock::new(|| {
         auth::KEYS,
         store::KEYS,
         cluster::KEYS,
+        redis::KEYS,
         stream::KEYS,
         retention::KEYS,
         limits::KEYS,
@@ -78,6 +81,8 @@ pub struct Config {
     pub store: Store,
     /// `[cluster]`.
     pub cluster: Cluster,
+    /// `[redis]`.
+    pub redis: Redis,
     /// `[stream]`.
     pub stream: Stream,
     /// `[retention]`.
@@ -124,15 +129,28 @@ impl Config {
         let node = Node::read(&mut fields, mode);
         let auth = Auth::read(&mut fields, mode);
         let store = Store::read(&mut fields, mode);
+        let redis = Redis::read(&mut fields);
         let cluster = Cluster::read(&mut fields);
         let stream = Stream::read(&mut fields);
         let retention = Retention::read(&mut fields);
-        let limits = Limits::read(&mut fields);
+        let limits = Limits::read(&mut fields, mode);
         let drain = Drain::read(&mut fields);
         let telemetry = Telemetry::read(&mut fields);
         let (settings, problems) = fields.finish();
         if problems.is_empty() {
-            Ok(Self { node, auth, store, cluster, stream, retention, limits, drain, telemetry, settings })
+            Ok(Self {
+                node,
+                auth,
+                store,
+                redis,
+                cluster,
+                stream,
+                retention,
+                limits,
+                drain,
+                telemetry,
+                settings,
+            })
         } else {
             Err(Problems(problems))
         }

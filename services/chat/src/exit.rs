@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use crate::{cli, config, dev, listen, store, token};
+use crate::{cache, cli, config, dev, listen, store, token};
 
 /// How the program ends. What each means to an operator stands in `docs/configuration.md`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ fn code_of(error: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     {
         return Some(Exit::Usage);
     }
-    if error.is::<store::Ended>() {
+    if error.is::<store::Ended>() || error.is::<cache::Refused>() {
         return Some(Exit::Unavailable);
     }
     if error.is::<dev::Error>() {

@@ -4,6 +4,7 @@
 //! together, and stops them in order. The binary (`main.rs`) only sets the allocator and calls it.
 
 pub mod banner;
+mod cache;
 pub mod cli;
 pub mod config;
 pub mod dev;

@@ -1,9 +1,10 @@
 //! What the configuration says, in the words of the parts that it is for.
 
 use godwit_actors::Options;
+use godwit_cache::Limit;
 use godwit_core::delivery::{Bounds, Overflow};
 use godwit_core::inbox::Retention;
-use godwit_edge::{accept, api, auth};
+use godwit_edge::{Rates, accept, api, auth};
 
 use crate::config::{self, Config, KeySource};
 use crate::dev;
@@ -70,6 +71,13 @@ pub(crate) fn requests(config: &Config) -> api::Limits {
         json_depth: limits.json_depth,
         body_timeout: limits.body_timeout,
     }
+}
+
+/// For accounts.
+pub(crate) fn rates(config: &Config) -> Rates {
+    let limits = &config.limits;
+    let rate = |per_second| (per_second > 0).then_some(Limit { per_second, burst: limits.burst });
+    Rates { requests: rate(limits.requests_per_s), messages: rate(limits.messages_per_s) }
 }
 
 /// For connections.

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::Context;
 use axum::Router;
 use godwit_actors::Region;
+use godwit_cache::Cache;
 use godwit_edge::auth::Authenticator;
 use godwit_edge::operator::Operator;
 use godwit_edge::{Cors, Gate, accept, api, operator};
@@ -23,7 +24,7 @@ use crate::exit::Exit;
 use crate::listen::Listeners;
 use crate::signal::Stop;
 use crate::store::{self, Opened};
-use crate::{banner, cli, dev, node, page, token};
+use crate::{banner, cache, cli, dev, node, page, token};
 
 /// How long a heap profile watches before it shows what was allocated meanwhile and is still held.
 const HEAP_PROFILE_TIME: Duration = Duration::from_secs(10);
@@ -38,6 +39,7 @@ pub fn run(config: Config, mode: Mode) -> anyhow::Result<ExitCode> {
     let metrics = metrics::install(env!("CARGO_PKG_VERSION"))?;
     godwit_actors::describe_metrics();
     godwit_cql::describe();
+    godwit_cache::describe_metrics();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     let exit = runtime.block_on(serve(config, mode, listeners, metrics))?;
@@ -58,16 +60,20 @@ async fn serve(
     for setting in &config.settings {
         tracing::debug!("{setting}");
     }
-    let status = Arc::new(Status::default());
-    let auth = Arc::new(Authenticator::new(node::auth(&config)?)?);
-    let upkeep = tokio::spawn(keep(Arc::clone(&auth), metrics.clone()));
+    let parts = Arc::new(Parts {
+        cache: cache::open(&config.redis).await?,
+        auth: Arc::new(Authenticator::new(node::auth(&config)?)?),
+        waits_for: store::WaitsFor::default(),
+        region: OnceLock::new(),
+        draining: AtomicBool::new(false),
+    });
+    let upkeep = tokio::spawn(keep(Arc::clone(&parts.auth), metrics.clone()));
     // The operator's port comes before the store: it is how a start that waits is watched.
-    let operator = operator(&config, metrics, &auth, &status);
+    let operator = operator(&config, metrics, &parts);
     let (closing, closed) = watch::channel(false);
     let admin = tokio::spawn(accept::operator::serve(listeners.admin, operator, until(closed)));
 
-    let served =
-        served(&config, mode, listeners.public, (listen, admin_listen), &auth, &status, stop).await?;
+    let served = served(&config, mode, listeners.public, (listen, admin_listen), &parts, stop).await?;
     upkeep.abort();
     // The operator's port goes last: it is how a drain is watched.
     closing.send_replace(true);
@@ -75,9 +81,10 @@ async fn serve(
     Ok(served)
 }
 
-/// How far the node is.
-#[derive(Default)]
-struct Status {
+/// What the node is made of, and how far it is.
+struct Parts {
+    cache: Cache,
+    auth: Arc<Authenticator>,
     /// What the start waits for.
     waits_for: store::WaitsFor,
     /// There once the store is open.
@@ -91,11 +98,10 @@ async fn served(
     mode: Mode,
     listener: std::net::TcpListener,
     addresses: (SocketAddr, SocketAddr),
-    auth: &Arc<Authenticator>,
-    status: &Status,
+    parts: &Parts,
     mut stop: Stop,
 ) -> anyhow::Result<Exit> {
-    let opening = store::open(config, &status.waits_for);
+    let opening = store::open(config, &parts.waits_for);
     let opened = match &config.store {
         config::Store::Embedded => opening.await?,
         // A database may be away for long.
@@ -109,9 +115,10 @@ async fn served(
     };
     let Opened { store, tenure, inbox_expires } = opened;
     let region = Region::start(Arc::clone(&store), tenure, node::actors(config, inbox_expires)).await?;
-    let _ = status.region.set(region.clone());
-    let router = router(config, mode, addresses, &region, auth)?;
-    let exit = clients(config, listener, router, &region, stop, status).await;
+    cache::follow_streams(&region, &parts.cache);
+    let _ = parts.region.set(region.clone());
+    let router = router(config, mode, addresses, &region, parts)?;
+    let exit = clients(config, listener, router, &region, stop, &parts.draining).await;
     store.close().await.context("close the store")?;
     exit
 }
@@ -123,7 +130,7 @@ async fn clients(
     (router, gate): (Router, Arc<Gate>),
     region: &Region,
     mut stop: Stop,
-    status: &Status,
+    draining: &AtomicBool,
 ) -> anyhow::Result<Exit> {
     let deadline = config.drain.deadline;
     let (stopping, stopped) = watch::channel(false);
@@ -136,7 +143,7 @@ async fn clients(
         }
         why = region.ended() => Some(why),
     };
-    status.draining.store(true, Ordering::Relaxed);
+    draining.store(true, Ordering::Relaxed);
     stopping.send_replace(true);
     let written = region.drain(deadline).await;
     let drained = serving.await.context("serve clients")??;
@@ -153,10 +160,12 @@ fn router(
     mode: Mode,
     (listen, admin_listen): (SocketAddr, SocketAddr),
     region: &Region,
-    auth: &Arc<Authenticator>,
+    parts: &Parts,
 ) -> anyhow::Result<(Router, Arc<Gate>)> {
     let cors = Cors::new(config.node.cors_origins.clone());
-    let gate = Arc::new(Gate::new(Arc::clone(auth), region.clone(), cors));
+    let rates = node::rates(config);
+    let (auth, cache) = (Arc::clone(&parts.auth), parts.cache.clone());
+    let gate = Arc::new(Gate::new(auth, region.clone(), cors, cache, rates));
     let router = api::router(Arc::clone(&gate), node::requests(config));
     let Mode::Dev { .. } = mode else { return Ok((router, gate)) };
     let secret = dev_secret(config)?;
@@ -170,23 +179,18 @@ fn router(
     Ok((router.merge(godwit_edge::dev::router(sign, page::FILES)), gate))
 }
 
-fn operator(
-    config: &Config,
-    metrics: metrics::Handle,
-    auth: &Arc<Authenticator>,
-    status: &Arc<Status>,
-) -> Router {
-    let (auth, scratch) = (Arc::clone(auth), config.node.data_dir.clone());
-    let of_node = Arc::clone(status);
+fn operator(config: &Config, metrics: metrics::Handle, parts: &Arc<Parts>) -> Router {
+    let scratch = config.node.data_dir.clone();
+    let of_node = Arc::clone(parts);
     #[cfg(feature = "faults")]
-    let status = Arc::clone(status);
+    let parts = Arc::clone(parts);
     operator::router(Operator {
         not_ready: Box::new(move || {
             let mut reasons = operator::Reasons::new();
             if of_node.draining.load(Ordering::Relaxed) {
                 reasons.push("the node is draining".into());
             }
-            if !auth.has_keys() {
+            if !of_node.auth.has_keys() {
                 reasons.push("no key to check tokens with has been fetched yet".into());
             }
             match of_node.region.get() {
@@ -203,7 +207,7 @@ fn operator(
         }),
         admin_token: config.node.admin_token.as_ref().map(|token| token.expose().to_vec()),
         #[cfg(feature = "faults")]
-        fault: Box::new(move |fault| crate::faults::switch(status.region.get(), fault)),
+        fault: Box::new(move |fault| crate::faults::switch(parts.region.get(), fault)),
     })
 }
 

@@ -35,9 +35,17 @@ pub(super) struct Local {
     start: (Timestamp, Instant),
 }
 
+/// A device of this node: 8 bytes, and 32 of its key, whose text is the stream's.
+#[derive(Clone, Copy)]
+struct Here {
+    state: DeviceState,
+    /// Streams that it has open; 1 when it was announced without one.
+    streams: u32,
+}
+
 #[derive(Default)]
 struct Table {
-    devices: BTreeMap<Key, DeviceState>,
+    devices: BTreeMap<Key, Here>,
     changes: BTreeSet<Key>,
     last_seen: HashMap<AccountId, Timestamp>,
     /// Accounts in the order in which they came into `last_seen`.
@@ -51,23 +59,47 @@ impl Local {
     }
 
     pub(super) fn announce(&self, account: &AccountId, device: &DeviceId, state: DeviceState) {
+        self.enter(account, device, state, 0);
+    }
+
+    pub(super) fn opened(&self, account: &AccountId, device: &DeviceId) {
+        self.enter(account, device, DeviceState::Online, 1);
+    }
+
+    fn enter(&self, account: &AccountId, device: &DeviceId, state: DeviceState, streams: u32) {
         let key = (account.clone(), Some(device.clone()));
         let mut table = self.table.lock();
-        if table.devices.len() >= DEVICES_MAX && !table.devices.contains_key(&key) {
-            metrics::unannounced();
-            return;
-        }
-        if table.devices.insert(key.clone(), state) != Some(state) {
+        if let Some(here) = table.devices.get_mut(&key) {
+            here.streams = here.streams.saturating_add(streams);
+            let same = std::mem::replace(&mut here.state, state) == state;
+            if !same {
+                self.note(&mut table, key);
+            }
+        } else if table.devices.len() < DEVICES_MAX {
+            table.devices.insert(key.clone(), Here { state, streams: 1 });
             self.note(&mut table, key);
+        } else {
+            metrics::unannounced();
         }
     }
 
     pub(super) fn withdraw(&self, account: &AccountId, device: &DeviceId) {
+        self.leave(account, device, u32::MAX);
+    }
+
+    pub(super) fn closed(&self, account: &AccountId, device: &DeviceId) {
+        self.leave(account, device, 1);
+    }
+
+    fn leave(&self, account: &AccountId, device: &DeviceId, streams: u32) {
         let key = (account.clone(), Some(device.clone()));
         let mut table = self.table.lock();
-        if table.devices.remove(&key).is_none() {
+        let Some(here) = table.devices.get_mut(&key) else { return };
+        here.streams = here.streams.saturating_sub(streams);
+        if here.streams > 0 {
             return;
         }
+        table.devices.remove(&key);
         if !self.told {
             table.seen(account, self.now());
         }
@@ -77,7 +109,7 @@ impl Local {
     pub(super) fn of(&self, account: &AccountId) -> Seen {
         let table = self.table.lock();
         let here = table.devices.range((account.clone(), None)..).take_while(|((of, _), _)| of == account);
-        let state = here.fold(State::Offline, |best, (_, state)| match (best, state) {
+        let state = here.fold(State::Offline, |best, (_, here)| match (best, here.state) {
             (State::Online, _) | (_, DeviceState::Online) => State::Online,
             _ => State::Away,
         });
@@ -100,7 +132,7 @@ impl Local {
         while out.len() < max
             && let Some(key) = table.changes.pop_first()
         {
-            let state = table.devices.get(&key).copied();
+            let state = table.devices.get(&key).map(|here| here.state);
             if let (account, Some(device)) = key {
                 out.push((account, device, state));
             }
@@ -124,8 +156,10 @@ impl Local {
         };
         let table = self.table.lock();
         let rest = table.devices.range((from, Bound::Unbounded)).take(max);
-        rest.filter_map(|((account, device), state)| Some((account.clone(), device.clone()?, Some(*state))))
-            .collect()
+        rest.filter_map(|((account, device), here)| {
+            Some((account.clone(), device.clone()?, Some(here.state)))
+        })
+        .collect()
     }
 
     fn note(&self, table: &mut Table, key: Key) {
@@ -181,6 +215,26 @@ mod tests {
         assert_eq!(local.changes(10), [], "what did not change is no change");
         assert_eq!(local.page(None, 10), first);
         assert_eq!(local.page(Some(&first[0]), 10), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_device_is_there_as_long_as_one_of_its_streams() {
+        let local = Local::new(false);
+        let (ann, phone) = ids("ann", "phone");
+        local.opened(&ann, &phone);
+        local.announce(&ann, &phone, DeviceState::Away);
+        assert_eq!(local.of(&ann).state, State::Away);
+        local.opened(&ann, &phone);
+        assert_eq!(local.of(&ann).state, State::Online, "opening a stream means foreground");
+        local.closed(&ann, &phone);
+        assert_eq!(local.of(&ann).state, State::Online);
+        local.closed(&ann, &phone);
+        assert_eq!(local.of(&ann).state, State::Offline);
+        local.closed(&ann, &phone);
+        assert!(local.of(&ann).last_seen.is_some());
+        // Of another account whose name begins alike.
+        local.opened(&ids("ann2", "phone").0, &phone);
+        assert_eq!(local.of(&ann).state, State::Offline);
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::extract::{FromRequestParts, RawPathParams};
+use axum::response::{IntoResponse, Response};
 use godwit_types::{AccountId, ConversationId, DeviceId, Timestamp};
 use godwit_wire::Problem;
 use http::request::Parts;
@@ -12,19 +13,22 @@ use super::{Api, Failure};
 use crate::accept::Peer;
 use crate::auth::Identity;
 
-/// Whose request it is. What the header `Godwit-Ack` asks for has been done.
+/// Whose request it is. It is within the account's rate, and what the header `Godwit-Ack` asks for has
+/// been done.
 pub(super) struct Caller(pub(super) Identity);
 
 impl FromRequestParts<Arc<Api>> for Caller {
-    type Rejection = Failure;
+    type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, api: &Arc<Api>) -> Result<Self, Response> {
+        let refused = |problem: Problem| Failure(problem).into_response();
         let now = Timestamp::from(SystemTime::now());
-        let who = api.gate.caller(&parts.headers, now).await?;
+        let who = api.gate.caller(&parts.headers, now).await.map_err(refused)?;
         if let Some(peer) = parts.extensions.get::<Peer>() {
             peer.authenticated();
         }
-        api.gate.acknowledge(&parts.headers, &who).await?;
+        api.gate.request(&who).await.map_err(IntoResponse::into_response)?;
+        api.gate.acknowledge(&parts.headers, &who).await.map_err(refused)?;
         Ok(Self(who))
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn routes() -> Router<Arc<Api>> {
         .route(&of("/settings"), put(later))
         .route("/v1/settings", get(later).put(later))
         .route("/v1/devices/{device}/state", put(later))
-        .route("/v1/presence", get(later).put(later))
+        .route("/v1/presence", put(later))
         .route("/v1/presence/subscriptions", put(later))
         .route("/v1/blocks/{account}", get(later).put(later).delete(later))
         .route("/v1/events/{connection}/token", post(later))

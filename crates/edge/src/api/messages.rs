@@ -1,6 +1,7 @@
 //! Messages: saying one, and reading what was said.
 
 use axum::extract::State;
+use axum::response::IntoResponse as _;
 use godwit_actors::HistoryPage;
 use godwit_wire::Problem;
 use godwit_wire::api::NewMessage;
@@ -19,6 +20,9 @@ pub(super) async fn post(
     Json(mut message): Json<NewMessage>,
 ) -> Answer {
     content::check(&mut message.body, &message.mentions)?;
+    if let Err(limited) = api.gate.messages(&who, 1).await {
+        return Ok(limited.into_response());
+    }
     let (new, posted) = api.gate.region.post(&who.account, &id, message).await?;
     json(created_or_ok(new), &posted)
 }

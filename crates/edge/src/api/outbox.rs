@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::response::IntoResponse as _;
 use futures_util::future::join_all;
 use godwit_types::ConversationId;
 use godwit_wire::api::{NewMessage, Outbox, OutboxItem, Posted};
@@ -22,6 +23,10 @@ pub(super) async fn post(State(api): State<Arc<Api>>, Caller(who): Caller, reque
     if outbox.messages.len() > api.limits.batch {
         let detail = format!("must be at most {} messages", api.limits.batch);
         return Err(Problem::field("/messages", detail).into());
+    }
+    // All or none: which of its items would be the first too many is nothing that a client could use.
+    if let Err(limited) = api.gate.messages(&who, outbox.messages.len()).await {
+        return Ok(limited.into_response());
     }
     let post = |conversation: Arc<ConversationId>, message: NewMessage| {
         let (api, account) = (&api, &who.account);

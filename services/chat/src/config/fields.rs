@@ -19,6 +19,9 @@ use super::problem::{Place, Problem};
 /// Longest text of a key such as `node.zone`, in characters: it stands in every log line.
 const TEXT_CHARS_MAX: usize = 256;
 
+/// Why a value that is always needed is there.
+const DEFAULT_IS_RIGHT: &str = "a key that is always needed has a default that is right";
+
 pub(super) struct Fields {
     layers: Layers,
     keys: &'static [&'static Key],
@@ -104,11 +107,21 @@ impl Fields {
     }
 
     pub(super) fn number(&mut self, name: &'static str) -> u64 {
+        self.maybe_number(name).expect(DEFAULT_IS_RIGHT)
+    }
+
+    /// A number whose default is the caller's.
+    pub(super) fn maybe_number(&mut self, name: &'static str) -> Option<u64> {
         let Shape::Number { unit, min, max } = self.key(name).shape else {
             unreachable!("{name} is a number")
         };
         let in_bounds = move |number: u64| Some(number).filter(|number| (min..=max).contains(number));
-        self.required(name, |word| in_bounds(word.number(unit)?))
+        self.read(name, |word| in_bounds(word.number(unit)?))
+    }
+
+    /// `true` or `false`.
+    pub(super) fn switch(&mut self, name: &'static str) -> bool {
+        self.required(name, |word| word.switch())
     }
 
     /// A number that has no default of its own.
@@ -150,7 +163,7 @@ impl Fields {
     }
 
     fn required<T>(&mut self, name: &'static str, parse: impl Fn(Word<'_>) -> Option<T>) -> T {
-        self.read(name, parse).expect("a key that is always needed has a default that is right")
+        self.read(name, parse).expect(DEFAULT_IS_RIGHT)
     }
 
     /// The value, or the default when nothing was given or what was given is wrong.
@@ -199,6 +212,13 @@ impl<'v> Word<'v> {
         }
     }
 
+    fn switch(self) -> Option<bool> {
+        match self.0 {
+            Raw::Words(text) | Raw::Other(text) => text.parse().ok(),
+            Raw::Text(_) | Raw::Integer(_) | Raw::List(_) => None,
+        }
+    }
+
     fn number(self, unit: Unit) -> Option<u64> {
         match self.0 {
             Raw::Integer(number) => u64::try_from(*number).ok(),
@@ -229,6 +249,7 @@ fn in_toml(raw: &Raw, shape: Shape) -> String {
         Raw::Words(text) if matches!(shape, Shape::Number { .. }) && text.parse::<u64>().is_ok() => {
             text.clone()
         }
+        Raw::Words(text) if matches!(shape, Shape::Switch) => text.clone(),
         Raw::Words(_) if is_list => format!("{:?}", Word(raw).many().unwrap_or_default()),
         _ => shown(raw),
     }

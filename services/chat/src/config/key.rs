@@ -45,6 +45,8 @@ pub enum Shape {
     Url,
     /// Directives of the log.
     Filter,
+    /// `true` or `false`.
+    Switch,
     /// One of these words.
     Choice(&'static [&'static str]),
     /// Some of these words.
@@ -107,6 +109,7 @@ impl fmt::Display for Shape {
             Self::Paths => f.write_str("a path or a list of paths"),
             Self::Texts => f.write_str("a text or a list of texts"),
             Self::Origins => f.write_str("a list of origins such as https://chat.example.org"),
+            Self::Switch => f.write_str("true or false"),
             Self::Url => f.write_str("an https address (http only to a loopback one)"),
             Self::Filter => f.write_str("a level or target=level, separated by commas"),
             Self::Choice(words) => write!(f, "one of {}", words.join(", ")),

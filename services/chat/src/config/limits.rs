@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Mode;
 use super::fields::{self, Fields};
 use super::key::{Absent, KIB, Key, MIB, Shape, Unit};
 
@@ -99,7 +100,33 @@ pub(super) const KEYS: &[Key] = &[
         default: Absent::Is("4096"),
         meaning: "Commands that are under way in this node at once, at most. More are answered 503 with `Retry-After`.",
     },
+    Key {
+        name: "limits.requests_per_s",
+        // A phone that opens an app makes some ten requests, and an account has a few devices.
+        shape: Shape::Number { unit: Unit::Count, min: 0, max: RATE_MAX },
+        default: Absent::Means("`50` with `serve`, `0` with `dev`"),
+        meaning: "Requests of one account in a second, at most, on all nodes together if there is a `[redis]`. More are \
+                  answered 429. 0: no limit. Opening a stream does not count.",
+    },
+    Key {
+        name: "limits.messages_per_s",
+        // A person writes one in a second at most; an outbox of a day without network has the burst.
+        shape: Shape::Number { unit: Unit::Count, min: 0, max: RATE_MAX },
+        default: Absent::Means("`20` with `serve`, `0` with `dev`"),
+        meaning: "Messages of one account in a second, at most; each of a `POST /v1/messages` counts. 0: no limit.",
+    },
+    Key {
+        name: "limits.burst",
+        shape: Shape::Number { unit: Unit::Count, min: 1, max: 1_000_000 },
+        default: Absent::Is("200"),
+        meaning: "Requests, and messages, that an account may make at once after a pause before these rates apply.",
+    },
 ];
+
+/// Highest rate that is met within 1 %.
+const RATE_MAX: u64 = godwit_cache::Limit::PER_SECOND_MAX as u64;
+/// Requests and messages of an account in a second, unless somebody says otherwise.
+const RATES: (u64, u64) = (50, 20);
 
 /// How much may be asked for.
 #[derive(Debug, Clone)]
@@ -130,10 +157,21 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// Commands under way in the node at once.
     pub commands: usize,
+    /// Requests of an account in a second; 0: no limit.
+    pub requests_per_s: u32,
+    /// Messages of an account in a second; 0: no limit.
+    pub messages_per_s: u32,
+    /// How many of either an account may make at once.
+    pub burst: u32,
 }
 
 impl Limits {
-    pub(super) fn read(fields: &mut Fields) -> Self {
+    pub(super) fn read(fields: &mut Fields, mode: Mode) -> Self {
+        // Who tries something out with `dev` must not stumble over a rate.
+        let (requests, messages) = if matches!(mode, Mode::Serve) { RATES } else { (0, 0) };
+        let mut rate = |name, default| fields.maybe_number(name).unwrap_or(default) as u32;
+        let (requests_per_s, messages_per_s) =
+            (rate("limits.requests_per_s", requests), rate("limits.messages_per_s", messages));
         let limits = Self {
             body_bytes: fields.count("limits.body_bytes"),
             batch: fields.count("limits.batch"),
@@ -149,6 +187,9 @@ impl Limits {
             head_timeout: fields.duration("limits.head_timeout_ms"),
             body_timeout: fields.duration("limits.body_timeout_ms"),
             commands: fields.count("limits.commands"),
+            requests_per_s,
+            messages_per_s,
+            burst: fields.number("limits.burst") as u32,
         };
         limits.check(fields);
         limits
