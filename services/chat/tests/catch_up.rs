@@ -197,7 +197,6 @@ async fn what_a_later_release_brings_is_answered_501() {
         (Method::GET, "/v1/settings".into(), Value::Null),
         (Method::PUT, "/v1/settings".into(), json!({"previews": false})),
         (Method::PUT, "/v1/devices/phone/state".into(), json!({"state": "background"})),
-        (Method::GET, "/v1/presence?accounts=bob".into(), Value::Null),
         (Method::PUT, "/v1/presence".into(), json!({"mode": "auto"})),
         (Method::PUT, "/v1/presence/subscriptions".into(), json!({"accounts": ["bob"]})),
         (Method::GET, "/v1/blocks/bob".into(), Value::Null),
