@@ -60,9 +60,9 @@ pub(super) const KEYS: &[Key] = &[
     },
 ];
 
-/// Keys that mean nothing without `redis.url`.
-const OF_A_SERVER: [&str; 5] =
-    ["redis.cluster", "redis.sentinel_master", "redis.user", "redis.password_file", "redis.tls.ca_file"];
+/// Keys that mean nothing without `redis.url`, and `redis.cluster` when it is true.
+const OF_A_SERVER: [&str; 4] =
+    ["redis.sentinel_master", "redis.user", "redis.password_file", "redis.tls.ca_file"];
 
 /// Where what may be lost is shared. None: nowhere, it is in the process.
 #[derive(Debug, Clone)]
@@ -82,10 +82,10 @@ impl Redis {
             ..Settings::default()
         };
         if !fields.is_given("redis.url") {
-            for name in OF_A_SERVER {
-                if fields.is_given(name) {
-                    fields.problem(name, "needs redis.url beside it");
-                }
+            let given = OF_A_SERVER.into_iter().filter(|name| fields.is_given(name));
+            let lonely: Vec<_> = given.chain(settings.cluster.then_some("redis.cluster")).collect();
+            for name in lonely {
+                fields.problem(name, "needs redis.url beside it");
             }
             return Self(None);
         }
