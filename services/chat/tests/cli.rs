@@ -227,7 +227,7 @@ fn unknown_variables_name_the_nearest() {
         ("GODWIT_STREAM__HEARTBEAT", "is no variable", "did you mean GODWIT_STREAM__HEARTBEAT_MS?"),
         ("GODWIT_store__kind", "is no variable", "did you mean GODWIT_STORE__KIND?"),
         ("GODWIT_STORE__CQL__NODE", "is no variable", "did you mean GODWIT_STORE__CQL__NODES?"),
-        ("GODWIT_REDIS__URL", "redis.url: is not in this release", ""),
+        ("GODWIT_PUSH__RELAY", "push.relay: is not in this release", ""),
     ];
     for (name, first, second) in cases {
         let ended = check().env(name, "x").run();
