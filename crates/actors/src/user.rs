@@ -363,7 +363,9 @@ impl UserState {
         let idle_ms = self.node.options.idle.as_millis() as u64;
         let idle = self.node.now().ms_since(self.last_command) >= idle_ms;
         if idle && self.inbox.is_quiet() && self.waiting.is_empty() && self.held.is_empty() {
-            self.summarise(myself, PASSIVATE_ROWS).await?;
+            // Where rows expire, the summary has to know the last of them before they do: numbers never begin again.
+            let rows = if self.node.options.inbox_expires { 1 } else { PASSIVATE_ROWS };
+            self.summarise(myself, rows).await?;
             let id = EntityId::User(self.inbox.account().clone());
             let _ = self.shard.cast(ShardMessage::Passivate(id, self.received));
         }

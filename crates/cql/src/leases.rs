@@ -76,6 +76,23 @@ pub(crate) async fn swap_session(
 
 /// See [`LeaseStore::owners`](godwit_store::LeaseStore::owners).
 pub(crate) async fn owners(requests: &Requests, group: u16) -> Result<Vec<(ShardId, Ownership)>, Error> {
+    owners_by(requests, Name::Owners, Kind::Lease, group).await
+}
+
+/// See [`LeaseStore::glance_owners`](godwit_store::LeaseStore::glance_owners).
+pub(crate) async fn glance_owners(
+    requests: &Requests,
+    group: u16,
+) -> Result<Vec<(ShardId, Ownership)>, Error> {
+    owners_by(requests, Name::GlanceOwners, Kind::Glance, group).await
+}
+
+async fn owners_by(
+    requests: &Requests,
+    name: Name,
+    kind: Kind,
+    group: u16,
+) -> Result<Vec<(ShardId, Ownership)>, Error> {
     let read = |(shard, node, incarnation, epoch, base, unclean_base): (i32, String, i64, i64, i64, i64)| {
         let shard = u16::try_from(shard).map_err(|error| failed("a shard in the database", error))?;
         let ownership = Ownership {
@@ -87,7 +104,7 @@ pub(crate) async fn owners(requests: &Requests, group: u16) -> Result<Vec<(Shard
         };
         Ok((ShardId(shard), ownership))
     };
-    requests.all(Name::Owners, Kind::Lease, vec![Value::Int(group.into())], read).await
+    requests.all(name, kind, vec![Value::Int(group.into())], read).await
 }
 
 /// See [`LeaseStore::swap_owners`](godwit_store::LeaseStore::swap_owners).

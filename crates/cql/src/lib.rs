@@ -206,6 +206,10 @@ impl LeaseStore for Cql {
         self.open(leases::owners(self.requests(), group))
     }
 
+    fn glance_owners(&self, group: u16) -> Answer<'_, Vec<(ShardId, Ownership)>> {
+        self.open(leases::glance_owners(self.requests(), group))
+    }
+
     fn swap_owners(&self, group: u16, changes: Vec<(ShardId, Option<u64>, Ownership)>) -> Answer<'_, Swap> {
         self.open(leases::swap_owners(self.requests(), group, changes))
     }

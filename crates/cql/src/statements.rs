@@ -130,6 +130,7 @@ statements! {
     SessionBegin Swap "INSERT INTO {}.node_session (node, incarnation, renewals, ceiling, fenced) VALUES (?, ?, ?, ?, ?) IF NOT EXISTS";
     SessionSwap Swap "UPDATE {}.node_session SET incarnation = ?, renewals = ?, ceiling = ?, fenced = ? WHERE node = ? IF incarnation = ? AND renewals = ? AND ceiling = ? AND fenced = ?";
     Owners SerialRead "SELECT shard, node, incarnation, epoch, base, unclean_base FROM {}.shard_owner WHERE \"group\" = ?";
+    GlanceOwners Read "SELECT shard, node, incarnation, epoch, base, unclean_base FROM {}.shard_owner WHERE \"group\" = ?";
     OwnerBegin Swap "INSERT INTO {}.shard_owner (\"group\", shard, node, incarnation, epoch, base, unclean_base) VALUES (?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS";
     OwnerSwap Swap "UPDATE {}.shard_owner SET node = ?, incarnation = ?, epoch = ?, base = ?, unclean_base = ? WHERE \"group\" = ? AND shard = ? IF epoch = ?";
 }

@@ -35,11 +35,11 @@ pub enum Swap {
 /// - All swaps are one sequence (serial consistency). A `Refused` says that at some moment after the call
 ///   the value was another one; an error leaves it *unknown* whether the swap has happened. It may still happen
 ///   later, as long as the value is the expected one.
-/// - [`session`](LeaseStore::session), [`sessions`](LeaseStore::sessions) and [`owners`](LeaseStore::owners)
-///   show the outcome of every swap that was answered before they began, and decide those that
-///   were begun and not finished: what such a read did not show is not applied later by itself.
-/// - [`glance`](LeaseStore::glance) is a plain quorum read, which is cheaper: it shows every swap that was
-///   answered before it began. It is the guard's read.
+/// - [`session`](LeaseStore::session) and [`owners`](LeaseStore::owners) show the outcome of every swap that
+///   was answered before they began, and finish those that were begun and are half done.
+/// - [`glance`](LeaseStore::glance), [`glance_owners`](LeaseStore::glance_owners) and
+///   [`sessions`](LeaseStore::sessions) are plain quorum reads, which are cheaper: they show every swap that was
+///   answered before they began. The guard's read is one of them.
 pub trait LeaseStore: Send + Sync + 'static {
     /// A node's session.
     fn session<'a>(&'a self, node: &'a NodeId) -> Answer<'a, Option<Session>>;
@@ -60,6 +60,9 @@ pub trait LeaseStore: Send + Sync + 'static {
 
     /// The owners of a group's shards, ascending by shard; a shard that never had one is not among them.
     fn owners(&self, group: u16) -> Answer<'_, Vec<(ShardId, Ownership)>>;
+
+    /// The same by a plain quorum read: it shows every swap that was answered before it began.
+    fn glance_owners(&self, group: u16) -> Answer<'_, Vec<(ShardId, Ownership)>>;
 
     /// Replaces the owners of shards of one group, all of them or none, if each shard's epoch is exactly the
     /// expected one, `None` where there was no owner.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use godwit_core::lease::{Ownership, Session, View, Watch};
+use godwit_core::lease::{Ownership, Plan, Session, View, Watch};
 use godwit_store::{Error, Swap, group_of, shards_of};
 use godwit_types::{NodeId, ShardId, Stamp};
 use tokio::sync::Mutex;
@@ -218,7 +218,6 @@ impl<'a> Run<'a> {
         group: u16,
         sessions: &HashMap<NodeId, Session>,
     ) -> Result<(BTreeSet<NodeId>, Vec<ShardId>), LookError> {
-        let owners = self.leased.leases.owners(group).await?;
         let view = View {
             node: &self.leased.node,
             incarnation: self.incarnation,
@@ -227,7 +226,14 @@ impl<'a> Run<'a> {
             now: now(),
         };
         let shards = || shards_of(group, self.leased.shard_count());
-        let plan = view.plan(shards(), &owners);
+        // A plain read is enough while nothing changes; what is to change rests on one that finishes what others
+        // have begun.
+        let owners = self.leased.leases.glance_owners(group).await?;
+        let mut plan = view.plan(shards(), &owners);
+        if !plan.take.is_empty() || self.differs(shards(), &plan) {
+            let owners = self.leased.leases.owners(group).await?;
+            plan = view.plan(shards(), &owners);
+        }
         let mut mine: HashMap<ShardId, Ownership> = plan.mine.into_iter().collect();
         if !plan.take.is_empty() {
             self.make_room(plan.take.iter().map(|(_, _, new)| new.base).max()).await?;
@@ -264,6 +270,12 @@ impl<'a> Run<'a> {
             self.leased.take(*shard, owner);
         }
         Ok((plan.others, new.into_iter().map(|(shard, _)| shard).collect()))
+    }
+
+    /// Whether other shards are this run's than it holds.
+    fn differs(&self, mut shards: impl Iterator<Item = ShardId>, plan: &Plan) -> bool {
+        let mine: HashMap<_, _> = plan.mine.iter().map(|(shard, owner)| (*shard, owner.epoch)).collect();
+        shards.any(|shard| self.leased.owned(shard).map(|held| held.epoch) != mine.get(&shard).copied())
     }
 
     async fn raise(&self, shard: ShardId, found: u64) -> Result<(), Error> {

@@ -165,6 +165,10 @@ impl Leases {
     /// A serial read.
     fn owners(&mut self, group: u16) -> Vec<(ShardId, Ownership)> {
         self.decide(&Register::Owners(group));
+        self.glance_owners(group)
+    }
+
+    fn glance_owners(&self, group: u16) -> Vec<(ShardId, Ownership)> {
         let owners = self.owners.get(&group).into_iter().flatten();
         owners.map(|(shard, owner)| (*shard, owner.clone())).collect()
     }
@@ -210,6 +214,10 @@ impl LeaseStore for Memory {
 
     fn owners(&self, group: u16) -> Answer<'_, Vec<(ShardId, Ownership)>> {
         Box::pin(async move { self.leases(|leases| leases.owners(group)) })
+    }
+
+    fn glance_owners(&self, group: u16) -> Answer<'_, Vec<(ShardId, Ownership)>> {
+        Box::pin(async move { self.leases(|leases| leases.glance_owners(group)) })
     }
 
     fn swap_owners(&self, group: u16, changes: Vec<(ShardId, Option<u64>, Ownership)>) -> Answer<'_, Swap> {
