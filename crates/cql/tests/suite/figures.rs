@@ -113,3 +113,40 @@ async fn shards_with_pending() {
         println!("{found} of 4096 shards have pending rows, found in {:?}", began.elapsed());
     }
 }
+
+/// What writers and readers meet while somebody stops or pauses nodes of a ring of three by hand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "measures"]
+async fn faults() {
+    let keyspace = database::name();
+    let timeout = Duration::from_secs(2);
+    let options = Options { replication_factor: 3, request_timeout: timeout, ..database::options(&keyspace) };
+    let store = connect(options).await;
+    println!("begins");
+    let began = Instant::now();
+    let clients = (0..16).map(|client| {
+        let (store, log) = (store.clone(), inbox(&format!("w{client}")));
+        tokio::spawn(async move {
+            let (mut done, mut failed, mut slowest) = (0, std::collections::BTreeMap::new(), Duration::ZERO);
+            for n in 1.. {
+                if began.elapsed() > Duration::from_secs(20) {
+                    break;
+                }
+                let sent = Instant::now();
+                let written = store.write(vec![append(&log, 1, n)], Stamp::from_us(1)).await;
+                let read = store.row(&log, n).await.map(drop);
+                slowest = slowest.max(sent.elapsed());
+                for answer in [written, read] {
+                    match answer {
+                        Ok(()) => done += 1,
+                        Err(error) => *failed.entry(error.to_string()).or_insert(0) += 1,
+                    }
+                }
+            }
+            (done, failed, slowest)
+        })
+    });
+    for client in join_all(clients.collect::<Vec<_>>()).await {
+        println!("{:?}", client.expect("no panic"));
+    }
+}
