@@ -11,11 +11,15 @@ pub(crate) fn failed(what: &str, error: impl std::fmt::Display) -> Error {
     Error::Failed(format!("{what}: {error}"))
 }
 
+/// How Cassandra begins when it cannot read who we are, or what we may: that passes, and bears the code of a
+/// refusal all the same.
+const NOT_NOW: &str = "Unable to perform";
+
 /// A failed statement of the schema, or its preparation: what lacks a right will lack it again. "Invalid" is not
 /// final: a node answers so as long as it has not heard of a table that another program has just made.
 pub(crate) fn of_statement(what: &str, error: &ExecutionError) -> Error {
     match database_error(error) {
-        Some((DbError::Unauthorized, text)) => Error::Refused(format!(
+        Some((DbError::Unauthorized, text)) if !text.starts_with(NOT_NOW) => Error::Refused(format!(
             "the database does not allow it ({what}): {text}; grant the right, or use another user"
         )),
         Some((DbError::SyntaxError | DbError::ConfigError, text)) => {
@@ -79,5 +83,26 @@ fn of_setup(place: &str, error: &ConnectionSetupRequestErrorKind) -> Error {
             "the database at {place} asks for a user and password, and none are configured; name them"
         )),
         _ => failed("connecting", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(error: DbError, text: &str) -> Error {
+        let error = RequestAttemptError::DbError(error, text.to_owned());
+        of_statement("a statement", &ExecutionError::LastAttemptError(error))
+    }
+
+    #[test]
+    fn what_passes_is_no_refusal() {
+        let lacks = "User x has no SELECT permission on <table k.meta> or any of its parents";
+        assert!(matches!(of(DbError::Unauthorized, lacks), Error::Refused(text) if text.contains(lacks)));
+        // What Cassandra 5.0 says while the node with the passwords stands still.
+        let late = "Unable to perform authorization of super-user permission: Operation timed out";
+        assert!(matches!(of(DbError::Unauthorized, late), Error::Failed(_)));
+        assert!(matches!(of(DbError::Invalid, "table meta does not exist"), Error::Failed(_)));
+        assert!(matches!(of(DbError::Overloaded, "busy"), Error::Failed(_)));
     }
 }

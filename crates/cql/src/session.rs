@@ -18,7 +18,7 @@ use scylla::statement::{Consistency, SerialConsistency};
 
 use crate::faults;
 use crate::options::Options;
-use crate::retries::{Budget, Budgeted, SecondRead};
+use crate::retries::{Budget, Budgeted, SECOND_READ_AFTER, SECOND_WRITE_AFTER, SecondTry};
 use crate::statements::Profiles;
 
 /// Longest time that opening one connection may take.
@@ -160,11 +160,15 @@ fn profiles(options: &Options, datacenter: &str) -> Profiles {
             .request_timeout(Some(options.request_timeout))
             .load_balancing_policy(Arc::clone(&nodes))
     };
-    let budgeted = || base().retry_policy(Arc::new(Budgeted(Arc::clone(&budget))));
-    let second = Arc::new(SecondRead(Arc::clone(&budget)));
+    let budgeted = |after| {
+        let second = Arc::new(SecondTry { budget: Arc::clone(&budget), after });
+        base()
+            .retry_policy(Arc::new(Budgeted(Arc::clone(&budget))))
+            .speculative_execution_policy(Some(second))
+    };
     Profiles {
-        reads: budgeted().speculative_execution_policy(Some(second)).build().into_handle(),
-        writes: budgeted().build().into_handle(),
+        reads: budgeted(SECOND_READ_AFTER).build().into_handle(),
+        writes: budgeted(SECOND_WRITE_AFTER).build().into_handle(),
         leases: base().retry_policy(Arc::new(FallthroughRetryPolicy::new())).build().into_handle(),
     }
 }

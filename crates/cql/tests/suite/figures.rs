@@ -114,7 +114,8 @@ async fn shards_with_pending() {
     }
 }
 
-/// What writers and readers meet while somebody stops or pauses nodes of a ring of three by hand.
+/// What writers and readers meet while somebody stops or pauses nodes of a ring of three by hand. The keyspace
+/// `system_auth` needs three copies as well, or all wait for the node that knows the passwords.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "measures"]
 async fn faults() {
