@@ -8,8 +8,11 @@ use bytes::Bytes;
 use godwit_cql::{Cql, Options};
 use godwit_servers::environment::{self, CqlServer};
 use godwit_store::contract::{Place, SHARDS};
-use godwit_store::{Answer, Limit, Mutation, Pending, Revocation, Row, Store, Written};
-use godwit_types::{AccountId, ConversationId, DeviceId, LogId, ShardId, Stamp};
+use godwit_store::{
+    Answer, LeaseStore, Limit, Mutation, Ownership, Pending, Revocation, Row, Session as Lease, Store, Swap,
+    Written,
+};
+use godwit_types::{AccountId, ConversationId, DeviceId, LogId, NodeId, ShardId, Stamp};
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use tokio::sync::watch;
@@ -52,6 +55,9 @@ pub(crate) async fn session() -> Session {
     builder.build().await.expect("the database answers")
 }
 
+/// How long the rows of an inbox live: longer than any test.
+pub(crate) const INBOX_TTL: Duration = Duration::from_secs(2 * 3600);
+
 /// Options for that keyspace.
 pub(crate) fn options(keyspace: &str) -> Options {
     let server = known();
@@ -65,7 +71,7 @@ pub(crate) fn options(keyspace: &str) -> Options {
         tls_root: None,
         request_timeout: Duration::from_secs(10),
         shards: SHARDS,
-        inbox_ttl: None,
+        inbox_ttl: Some(INBOX_TTL),
     }
 }
 
@@ -218,5 +224,31 @@ impl Store for Held {
     }
     fn close(&self) -> Answer<'_, ()> {
         self.store.close()
+    }
+}
+
+impl LeaseStore for Held {
+    fn session<'a>(&'a self, node: &'a NodeId) -> Answer<'a, Option<Lease>> {
+        self.store.session(node)
+    }
+    fn glance<'a>(&'a self, node: &'a NodeId) -> Answer<'a, Option<Lease>> {
+        self.store.glance(node)
+    }
+    fn sessions(&self) -> Answer<'_, Vec<(NodeId, Lease)>> {
+        self.store.sessions()
+    }
+    fn swap_session<'a>(
+        &'a self,
+        node: &'a NodeId,
+        expected: Option<Lease>,
+        wanted: Lease,
+    ) -> Answer<'a, Swap> {
+        self.store.swap_session(node, expected, wanted)
+    }
+    fn owners(&self, group: u16) -> Answer<'_, Vec<(ShardId, Ownership)>> {
+        self.store.owners(group)
+    }
+    fn swap_owners(&self, group: u16, changes: Vec<(ShardId, Option<u64>, Ownership)>) -> Answer<'_, Swap> {
+        self.store.swap_owners(group, changes)
     }
 }

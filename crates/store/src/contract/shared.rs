@@ -6,6 +6,9 @@
 //! godwit_store::shared_contract_tests!(fresh, injecting: nothing);
 //! ```
 //!
+//! One that needs a server, and can inject nothing there, names whether it is there instead:
+//! `shared_contract_tests!(fresh, if there())`.
+//!
 //! Some rules need a fault that only a place under the test's control can have: `answers` that get lost
 //! ([`LosesAnswers`]), `replicas` that miss a write or are away ([`LosesReplicas`]). A place names what it can
 //! inject; what it does not name is not tested there, and that can be read where the macro is called.
@@ -73,7 +76,10 @@ pub trait LosesReplicas: SharedPlace {
 #[macro_export]
 macro_rules! shared_contract_tests {
     ($fresh:expr, injecting: nothing) => {
-        $crate::shared_contract_tests!(@rules $fresh;
+        $crate::shared_contract_tests!($fresh, if true);
+    };
+    ($fresh:expr, if $there:expr) => {
+        $crate::shared_contract_tests!(@rules $fresh, $there;
             settle: a_late_write_stays_hidden, a_late_write_stays_hidden_in_the_next_bucket,
                 a_late_write_does_not_come_back_beside_a_new_row, a_repeated_row_stays_hidden,
                 rows_written_again_are_there, an_earlier_settling_that_comes_late_hides_nothing,
@@ -106,7 +112,7 @@ macro_rules! shared_contract_tests {
         $crate::shared_contract_tests!(@replicas $fresh);
     };
     (@answers $fresh:expr) => {
-        $crate::shared_contract_tests!(@rules $fresh;
+        $crate::shared_contract_tests!(@rules $fresh, true;
             answers: a_write_without_answer_is_made_sure_by_a_repeat,
                 a_settling_without_answer_is_made_sure_by_a_repeat,
                 a_session_without_answer_is_there_or_not, owners_without_answer_are_there_or_not,
@@ -114,7 +120,7 @@ macro_rules! shared_contract_tests {
         );
     };
     (@replicas $fresh:expr) => {
-        $crate::shared_contract_tests!(@rules $fresh;
+        $crate::shared_contract_tests!(@rules $fresh, true;
             replicas: a_hint_stays_hidden_after_settling, a_hint_stays_hidden_in_the_next_bucket,
                 a_replica_that_missed_the_settling_brings_nothing_back,
                 a_row_on_one_replica_is_everywhere_after_settling,
@@ -122,11 +128,13 @@ macro_rules! shared_contract_tests {
                 with_two_away_all_fails_and_comes_back;
         );
     };
-    (@rules $fresh:expr; $($module:ident: $($rule:ident),+;)+) => {
+    (@rules $fresh:expr, $there:expr; $($module:ident: $($rule:ident),+;)+) => {
         $($(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $rule() {
-                $crate::contract::shared::$module::$rule($fresh).await;
+                if $there {
+                    $crate::contract::shared::$module::$rule($fresh).await;
+                }
             }
         )+)+
     };
