@@ -248,6 +248,9 @@ impl LeaseStore for Held {
     fn owners(&self, group: u16) -> Answer<'_, Vec<(ShardId, Ownership)>> {
         self.store.owners(group)
     }
+    fn glance_owners(&self, group: u16) -> Answer<'_, Vec<(ShardId, Ownership)>> {
+        self.store.glance_owners(group)
+    }
     fn swap_owners(&self, group: u16, changes: Vec<(ShardId, Option<u64>, Ownership)>) -> Answer<'_, Swap> {
         self.store.swap_owners(group, changes)
     }
