@@ -6,6 +6,7 @@
 mod cluster;
 mod protocol;
 mod sentinel;
+mod temporary;
 
 use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,6 +20,7 @@ use crate::process::{LOOK_EVERY, Lifetime, Process};
 pub use cluster::Cluster;
 pub use protocol::Reply;
 pub use sentinel::{MASTER_NAME, Sentinel};
+pub use temporary::Temporary;
 
 /// Debian's name of the program.
 const PROGRAM: &str = "redis-server";
@@ -36,8 +38,21 @@ pub struct Options {
     pub port: Option<u16>,
     /// What `AUTH` must say; none: nothing.
     pub password: Option<String>,
+    /// What it shows on a second port that speaks TLS; none: there is no such port.
+    pub tls: Option<Tls>,
     /// Stays behind when the handle goes, found by `pid` in its directory.
     pub detached: bool,
+}
+
+/// The files of a server that speaks TLS, PEM. It asks its clients for no certificate.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Its certificate.
+    pub certificate: PathBuf,
+    /// The key of that.
+    pub key: PathBuf,
+    /// The root that signed it.
+    pub root: PathBuf,
 }
 
 /// One `redis-server`.
@@ -45,6 +60,7 @@ pub struct Options {
 pub struct Server {
     dir: PathBuf,
     port: Port,
+    tls_port: Option<Port>,
     password: Option<String>,
     /// The command line after the program.
     arguments: Vec<OsString>,
@@ -73,9 +89,12 @@ impl Server {
             // Both: as a replica it logs in at its master with the second.
             arguments.extend(["--requirepass", password, "--masterauth", password].map(OsString::from));
         }
-        // Last, since `--sentinel` of `more` ends with the mode and not with a pair.
+        let tls_port = options.tls.as_ref().map(|_| Port::free(&[Ipv4Addr::LOCALHOST])).transpose()?;
+        if let (Some(tls), Some(port)) = (&options.tls, &tls_port) {
+            arguments.extend(tls_arguments(tls, port.number()));
+        }
         arguments.extend(more.iter().map(OsString::from));
-        Self::run(dir, port, options, arguments)
+        Ok(Self { tls_port, ..Self::run(dir, port, options, arguments)? })
     }
 
     /// Starts the program with exactly this command line.
@@ -83,12 +102,13 @@ impl Server {
         let lifetime = if options.detached { Lifetime::Detached } else { Lifetime::Handle };
         let process = Process::start(PROGRAM, &arguments, &dir.join("log"), lifetime)?;
         let password = options.password;
-        let mut server = Self { dir: dir.to_owned(), port, password, arguments, lifetime, process };
+        let dir = dir.to_owned();
+        let mut server = Self { dir, port, tls_port: None, password, arguments, lifetime, process };
         server.wait("answering", START_MAX, |server| {
             server.ask(&["PING"]).is_ok_and(|reply| reply == Reply::Text("PONG".to_owned()))
         })?;
         if options.detached {
-            server.process.record(&dir.join("pid"))?;
+            server.process.record(&server.dir.join("pid"))?;
         }
         Ok(server)
     }
@@ -101,6 +121,11 @@ impl Server {
     /// `redis://127.0.0.1:PORT`, without the password.
     pub fn url(&self) -> String {
         format!("redis://{}", self.address())
+    }
+
+    /// Where it speaks TLS, if it does: a port on 127.0.0.1.
+    pub fn tls_port(&self) -> Option<u16> {
+        self.tls_port.as_ref().map(Port::number)
     }
 
     /// The process.
@@ -177,4 +202,19 @@ impl Server {
         }
         Ok(())
     }
+}
+
+fn tls_arguments(tls: &Tls, port: u16) -> [OsString; 10] {
+    [
+        "--tls-port".into(),
+        port.to_string().into(),
+        "--tls-cert-file".into(),
+        tls.certificate.clone().into(),
+        "--tls-key-file".into(),
+        tls.key.clone().into(),
+        "--tls-ca-cert-file".into(),
+        tls.root.clone().into(),
+        "--tls-auth-clients".into(),
+        "no".into(),
+    ]
 }

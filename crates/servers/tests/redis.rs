@@ -1,8 +1,9 @@
 //! Redis servers are started, ended, paused and started again, alone and together.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use godwit_servers::redis::{Cluster, Options, Reply, Sentinel, Server};
+use godwit_servers::redis::{Cluster, Options, Reply, Sentinel, Server, Temporary};
 use godwit_servers::{Error, Process, environment};
 
 #[test]
@@ -47,6 +48,19 @@ fn a_detached_server_outlives_its_handle_and_is_found_by_its_pid_file() {
     assert_eq!(found.pid(), pid);
     found.stop(Duration::from_secs(10)).unwrap();
     assert!(Process::recorded(&dir.path().join("pid")).unwrap().is_none());
+}
+
+#[test]
+fn a_temporary_server_leaves_no_files() {
+    if environment::redis("servers: temporary redis").is_none() {
+        return;
+    }
+    let server = Temporary::server(Options::default()).unwrap();
+    let Reply::List(said) = server.ask(&["CONFIG", "GET", "dir"]).unwrap() else { panic!("a list") };
+    let home = PathBuf::from(said[1].text());
+    assert!(home.join("log").exists(), "{}", home.display());
+    drop(server);
+    assert!(!home.exists(), "{}", home.display());
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use godwit_cache::{Cache, DeviceState, Limit, Standing, State};
-use nix::sys::signal::Signal;
+use godwit_servers::redis::Reply;
 use tokio::time::Instant;
 
-use crate::support::{PATIENCE, Server, account, device, open, port, settings, until, up};
+use crate::support::{PATIENCE, absent_server, account, device, open, queued, server, settings, until, up};
 
 const LIMIT: Limit = Limit { per_second: 1, burst: 2 };
 
@@ -31,10 +31,10 @@ async fn serves_alone(cache: &Cache, of: &str) {
     assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn redis_may_be_absent_at_the_start() {
-    let port = port();
-    let cache = open(&settings(vec![format!("redis://127.0.0.1:{port}")]));
+    let Some((url, start)) = absent_server() else { return };
+    let cache = open(&settings(vec![url]));
     assert!(matches!(cache.settled(PATIENCE).await, Standing::Away(_)));
     serves_alone(&cache, "ann").await;
     cache.presence().announce(&account("ann"), &device("phone"), DeviceState::Online);
@@ -42,7 +42,7 @@ async fn redis_may_be_absent_at_the_start() {
         (0..10).map(|n| cache.queue().push(&format!("job{n}"), Bytes::new()).unwrap()).collect();
     assert_eq!(cache.queue().claim("relay", 5, Duration::from_millis(100)).await, []);
 
-    let _server = Server::at(port, &[]).await;
+    let _server = start();
     for pushed in pushed {
         assert!(pushed.is_queued().await);
     }
@@ -52,20 +52,20 @@ async fn redis_may_be_absent_at_the_start() {
     assert_eq!(ids, (0..10).map(|n| format!("job{n}")).collect::<Vec<_>>(), "in order");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn redis_may_die_and_forget_everything() {
-    let mut server = Server::start().await;
+    let Some(mut server) = server() else { return };
     let cache = up(&settings(vec![server.url()])).await;
     cache.presence().announce(&account("ann"), &device("phone"), DeviceState::Online);
     until("online", || async { state(&cache).await == State::Online }).await;
     assert!(cache.queue().push("before", Bytes::new()).unwrap().is_queued().await);
     assert_eq!(cache.queue().claim("relay", 5, PATIENCE).await.len(), 1);
 
-    server.kill();
+    server.kill9().unwrap();
     until("away", || async { is_away(&cache) }).await;
     serves_alone(&cache, "bob").await;
     let after = cache.queue().push("after", Bytes::new()).unwrap();
-    server.restart().await;
+    server.restart().unwrap();
     assert!(after.is_queued().await);
     // Group, scripts and presence are new to this server.
     let jobs = cache.queue().claim("relay", 5, PATIENCE).await;
@@ -74,9 +74,9 @@ async fn redis_may_die_and_forget_everything() {
     assert_eq!(cache.standing(), Standing::Up);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_paused_redis_costs_a_request_its_timeout_at_most() {
-    let server = Server::start().await;
+    let Some(server) = server() else { return };
     let settings = settings(vec![server.url()]);
     let cache = up(&settings).await;
     let ann = account("ann");
@@ -86,7 +86,7 @@ async fn a_paused_redis_costs_a_request_its_timeout_at_most() {
         assert!(cache.queue().push("job", Bytes::new()).unwrap().is_queued().await);
         cache.queue().claim("relay", 1, PATIENCE).await
     };
-    server.signal(Signal::SIGSTOP);
+    server.pause().unwrap();
     let start = Instant::now();
     assert!(take().await.allowed, "by the node's own bucket");
     let first = start.elapsed();
@@ -95,15 +95,14 @@ async fn a_paused_redis_costs_a_request_its_timeout_at_most() {
     serves_alone(&cache, "bob").await;
     // Sent while away: it must not be sent again when Redis is back.
     cache.queue().done(&jobs[0].entry).await;
-    server.signal(Signal::SIGCONT);
+    server.resume().unwrap();
     until("back", || async { cache.standing() == Standing::Up }).await;
-    until("the job is gone", || async { server.ask::<u32>(&["XLEN", "godwit:{push}:jobs"]).await == 0 })
-        .await;
+    until("the job is gone", || async { queued(&server) == 0 }).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_a_dead_node_announced_is_forgotten() {
-    let server = Server::start().await;
+    let Some(server) = server() else { return };
     let settings = settings(vec![server.url()]);
     let (dying, other) = (up(&settings).await, up(&settings).await);
     // The same device on both: the stream that moved, and the one that is not known to be dead.
@@ -114,17 +113,17 @@ async fn what_a_dead_node_announced_is_forgotten() {
     until("only the living node's entry counts", || async { state(&other).await == State::Away }).await;
     other.presence().withdraw(&account("ann"), &device("phone"));
     until("offline", || async { state(&other).await == State::Offline }).await;
-    let fields: Vec<String> = server.ask(&["HKEYS", "godwit:presence:{ann}"]).await;
-    assert!(fields.len() <= 1, "what expired is removed: {fields:?}");
-    until("nothing is left", || async { server.ask::<u32>(&["EXISTS", "godwit:presence:{ann}"]).await == 0 })
-        .await;
+    let fields = server.ask(&["HLEN", "godwit:presence:{ann}"]).unwrap();
+    assert!(matches!(fields, Reply::Number(..=1)), "what expired is removed: {fields:?}");
+    let left = || server.ask(&["EXISTS", "godwit:presence:{ann}"]).unwrap();
+    until("nothing is left", || async { left() == Reply::Number(0) }).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_full_redis_counts_as_away() {
-    let server = Server::start().await;
+    let Some(server) = server() else { return };
     let cache = up(&settings(vec![server.url()])).await;
-    let () = server.ask(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    server.ask(&["CONFIG", "SET", "maxmemory", "1"]).unwrap();
     until("away", || async {
         cache.limits().take("requests", &account("ann"), 1, LIMIT).await;
         is_away(&cache)
@@ -132,6 +131,6 @@ async fn a_full_redis_counts_as_away() {
     .await;
     let Standing::Away(reason) = cache.standing() else { panic!("back by itself") };
     assert!(reason.contains("OOM"), "{reason}");
-    let () = server.ask(&["CONFIG", "SET", "maxmemory", "0"]).await;
+    server.ask(&["CONFIG", "SET", "maxmemory", "0"]).unwrap();
     until("back", || async { cache.standing() == Standing::Up }).await;
 }

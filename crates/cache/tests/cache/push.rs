@@ -3,16 +3,16 @@
 use bytes::Bytes;
 use godwit_cache::{PushBounds, Settings};
 
-use crate::support::{PATIENCE, Server, open, port, settings, until, up};
+use crate::support::{PATIENCE, absent_server, open, queued, server, settings, until, up};
 
 fn bounds(queue_jobs: usize, buffer_jobs: usize, server: String) -> Settings {
     let base = settings(vec![server]);
     Settings { push: PushBounds { queue_jobs, buffer_jobs, ..base.push.clone() }, ..base }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_a_full_queue_does_not_take_waits() {
-    let server = Server::start().await;
+    let Some(server) = server() else { return };
     let cache = up(&bounds(5, 100, server.url())).await;
     let mut pushed = Vec::new();
     for n in 0..8 {
@@ -23,7 +23,7 @@ async fn what_a_full_queue_does_not_take_waits() {
         assert!(pushed.is_queued().await);
     }
     tokio::time::sleep(std::time::Duration::from_millis(400)).await;
-    assert_eq!(server.ask::<u32>(&["XLEN", "godwit:{push}:jobs"]).await, 5);
+    assert_eq!(queued(&server), 5);
     let mut seen = Vec::new();
     while seen.len() < 8 {
         for job in cache.queue().claim("relay", 2, PATIENCE).await {
@@ -37,12 +37,12 @@ async fn what_a_full_queue_does_not_take_waits() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_full_buffer_loses_the_oldest_and_says_so() {
-    let port = port();
-    let cache = open(&bounds(100, 3, format!("redis://127.0.0.1:{port}")));
+    let Some((url, start)) = absent_server() else { return };
+    let cache = open(&bounds(100, 3, url));
     let pushed: Vec<_> = (0..5).map(|n| cache.queue().push(&n.to_string(), Bytes::new()).unwrap()).collect();
-    let _server = Server::at(port, &[]).await;
+    let _server = start();
     let mut queued = Vec::new();
     for pushed in pushed {
         queued.push(pushed.is_queued().await);
@@ -53,19 +53,19 @@ async fn a_full_buffer_loses_the_oldest_and_says_so() {
 }
 
 /// The answer to an append is lost, and so it is sent again.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_append_that_timed_out_is_one_job() {
-    let server = Server::start().await;
+    let Some(server) = server() else { return };
     let settings = bounds(100, 100, server.url());
     let cache = up(&settings).await;
     assert!(cache.queue().push("warm", Bytes::new()).unwrap().is_queued().await);
     // The server reads what was sent while it was paused, after the client gave up.
-    server.signal(nix::sys::signal::Signal::SIGSTOP);
+    server.pause().unwrap();
     let pushed = cache.queue().push("job", Bytes::new()).unwrap();
     tokio::time::sleep(settings.timeout * 2).await;
-    server.signal(nix::sys::signal::Signal::SIGCONT);
+    server.resume().unwrap();
     assert!(pushed.is_queued().await);
-    until("both are there", || async { server.ask::<u32>(&["XLEN", "godwit:{push}:jobs"]).await >= 2 }).await;
+    until("both are there", || async { queued(&server) >= 2 }).await;
     tokio::time::sleep(settings.timeout * 2).await;
-    assert_eq!(server.ask::<u32>(&["XLEN", "godwit:{push}:jobs"]).await, 2);
+    assert_eq!(queued(&server), 2);
 }

@@ -1,22 +1,18 @@
 //! A master that dies, and the replica that takes over.
 
 use bytes::Bytes;
-use godwit_cache::{Settings, Standing};
+use godwit_cache::Standing;
 use tokio::time::Instant;
 
-use crate::support::{PATIENCE, settings, until, up, watched};
+use crate::support::{PATIENCE, behind, queued, sentinel, until, up};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn all_goes_on_with_the_new_master() {
-    let mut watched = watched().await;
-    let urls = watched.sentinels.iter().map(|sentinel| sentinel.url()).collect();
-    let cache = up(&Settings { sentinel_master: Some("main".to_owned()), ..settings(urls) }).await;
+    let Some(mut watched) = sentinel() else { return };
+    let cache = up(&behind(&watched)).await;
     assert!(cache.queue().push("before", Bytes::new()).unwrap().is_queued().await);
-    until("the replica has it", || async {
-        watched.replica.ask::<u32>(&["XLEN", "godwit:{push}:jobs"]).await == 1
-    })
-    .await;
-    watched.master.kill();
+    until("the replica has it", || async { queued(&watched.replica) == 1 }).await;
+    watched.master.kill9().unwrap();
     let start = Instant::now();
     until("away", || async { cache.standing() != Standing::Up }).await;
     assert!(cache.queue().push("after", Bytes::new()).unwrap().is_queued().await);

@@ -1,5 +1,5 @@
-//! Redis Sentinel: a master, a replica, and one sentinel that makes the replica master when the
-//! master is gone.
+//! Redis Sentinel: a master, a replica, and sentinels that make the replica master when the master is
+//! gone.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -12,22 +12,29 @@ use crate::ports::Port;
 /// What the sentinel calls the master.
 pub const MASTER_NAME: &str = "godwit";
 
-/// A replica is in sync within a second or two, and the sentinel looks every ten seconds.
+/// As many as a majority that can lose one needs.
+const SENTINELS: usize = 3;
+
+/// How many must agree that the master is gone.
+const QUORUM: usize = 2;
+
+/// A replica is in sync within a second or two, and a sentinel looks every ten seconds.
 const KNOWN_MAX: Duration = Duration::from_secs(30);
 
-/// A master, its replica and a sentinel.
+/// A master, its replica and three sentinels.
 #[derive(Debug)]
 pub struct Sentinel {
     /// The master at the start.
     pub master: Server,
     /// Its replica.
     pub replica: Server,
-    /// The sentinel. It has no password, as in most set-ups.
-    pub sentinel: Server,
+    /// The sentinels. They have no password, as in most set-ups.
+    pub sentinels: Vec<Server>,
 }
 
 impl Sentinel {
-    /// Starts the three with their files under `dir` and waits until the sentinel could fail over.
+    /// Starts them with their files under `dir` and waits until each sentinel knows all the others and could
+    /// fail over.
     ///
     /// # Errors
     /// As [`Server::start`].
@@ -44,25 +51,32 @@ impl Sentinel {
             info.text().lines().any(|line| line == "master_link_status:up")
         };
         replica.wait("in sync", KNOWN_MAX, linked)?;
-        let mut sentinel = start_sentinel(&dir.join("sentinel"), &port, password)?;
-        sentinel.wait("aware of the replica", KNOWN_MAX, |server| {
-            let replicas = server.ask(&["SENTINEL", "REPLICAS", MASTER_NAME]);
-            matches!(replicas, Ok(Reply::List(replicas)) if !replicas.is_empty())
-        })?;
-        Ok(Self { master, replica, sentinel })
+        let home = |number| dir.join(format!("sentinel-{number}"));
+        let sentinels = (0..SENTINELS).map(|number| start_sentinel(&home(number), &port, password));
+        let mut sentinels = sentinels.collect::<Result<Vec<_>>>()?;
+        for sentinel in &mut sentinels {
+            let knows = |server: &Server, what: &str, count: usize| {
+                let known = server.ask(&["SENTINEL", what, MASTER_NAME]);
+                matches!(known, Ok(Reply::List(known)) if known.len() == count)
+            };
+            sentinel.wait("aware of the others", KNOWN_MAX, |server| {
+                knows(server, "REPLICAS", 1) && knows(server, "SENTINELS", SENTINELS - 1)
+            })?;
+        }
+        Ok(Self { master, replica, sentinels })
     }
 
-    /// The sentinel as `redis://127.0.0.1:PORT`.
-    pub fn url(&self) -> String {
-        self.sentinel.url()
+    /// The sentinels as `redis://127.0.0.1:PORT`.
+    pub fn urls(&self) -> Vec<String> {
+        self.sentinels.iter().map(Server::url).collect()
     }
 
-    /// Where the sentinel says that the master is: a port on 127.0.0.1.
+    /// Where the first sentinel says that the master is: a port on 127.0.0.1.
     ///
     /// # Errors
-    /// When the sentinel does not answer.
+    /// When it does not answer.
     pub fn master_port(&self) -> Result<Option<u16>> {
-        let reply = self.sentinel.ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER_NAME])?;
+        let reply = self.sentinels[0].ask(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER_NAME])?;
         let Reply::List(parts) = reply else { return Ok(None) };
         Ok(parts.get(1).and_then(|port| port.text().parse().ok()))
     }
@@ -71,12 +85,12 @@ impl Sentinel {
 fn start_sentinel(dir: &Path, master: &str, password: Option<&str>) -> Result<Server> {
     std::fs::create_dir_all(dir).map_err(error::file("make", dir))?;
     let port = Port::free(&[Ipv4Addr::LOCALHOST])?;
-    // One of one is the quorum; gone for a second is gone.
+    // Gone for a second is gone. The last is also how soon a vote that nobody won is held again, twice that.
     let mut text = format!(
         "port {}\nbind 127.0.0.1\n\
-         sentinel monitor {MASTER_NAME} 127.0.0.1 {master} 1\n\
+         sentinel monitor {MASTER_NAME} 127.0.0.1 {master} {QUORUM}\n\
          sentinel down-after-milliseconds {MASTER_NAME} 1000\n\
-         sentinel failover-timeout {MASTER_NAME} 5000\n",
+         sentinel failover-timeout {MASTER_NAME} 3000\n",
         port.number()
     );
     if let Some(password) = password {
