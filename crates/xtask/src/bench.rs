@@ -5,8 +5,12 @@
 //! anywhere else.
 
 mod beside;
+mod cassandra;
+mod cost;
+mod database;
 mod density;
 mod environment;
+mod http;
 mod idle;
 mod latency;
 mod load;
@@ -14,6 +18,7 @@ mod messages;
 mod nchan;
 mod process;
 mod report;
+mod resume;
 mod server;
 mod size;
 mod startup;
@@ -59,6 +64,9 @@ impl Measurement {
     }
 }
 
+/// What brings and runs it.
+const CASSANDRA: &[Tool] = &[Tool::Java, Tool::Maven];
+
 const MEASUREMENTS: &[Measurement] = &[
     Measurement::own("size", size::measure),
     Measurement::own("startup", startup::measure),
@@ -68,6 +76,8 @@ const MEASUREMENTS: &[Measurement] = &[
     Measurement::own("streams", streams::measure),
     Measurement::own("density", density::measure),
     Measurement::own("storm", storm::measure),
+    Measurement { name: "database", beside: false, needs: CASSANDRA, run: database::measure },
+    Measurement { name: "resume", beside: false, needs: CASSANDRA, run: resume::measure },
     Measurement { name: "beside", beside: true, needs: &[Tool::Nchan], run: beside::measure },
 ];
 

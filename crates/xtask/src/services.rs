@@ -99,7 +99,8 @@ pub(crate) fn main(command: Command) -> Result<()> {
     }
 }
 
-fn home() -> PathBuf {
+/// Where the data of all these servers is, and what was fetched for them.
+pub(crate) fn home() -> PathBuf {
     command::target_dir().join("services")
 }
 
@@ -107,7 +108,7 @@ fn home() -> PathBuf {
 ///
 /// # Errors
 /// When Maven cannot bring them.
-fn cassandra_lib() -> Result<PathBuf> {
+pub(crate) fn cassandra_lib() -> Result<PathBuf> {
     cassandra::fetch(&home().join("cassandra"))
         .with_context(|| format!("cannot fetch Apache Cassandra {}", cassandra::VERSION))
 }

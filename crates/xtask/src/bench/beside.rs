@@ -32,7 +32,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Row>> {
     rows.push(Row::new(
         "nchan: POST until the event is on the receiver's stream",
         arrived,
-        &latency::how(&report)?,
+        &latency::how(&report, latency::RATE)?,
     ));
     rows.push(Row::new("nchan: POST until its 201", latency::acknowledged(&report)?, "the same run"));
     let nchan = Nchan::start()?;

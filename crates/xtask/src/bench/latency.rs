@@ -27,7 +27,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Row>> {
     server.stop()?;
     let of_generator = "part of both: from a message's time until a connection took it";
     Ok(vec![
-        Row::new("POST until the event is on the receiver's stream", arrived(&report)?, &how(&report)?),
+        Row::new("POST until the event is on the receiver's stream", arrived(&report)?, &how(&report, RATE)?),
         Row::new("POST until its 201", acknowledged(&report)?, "the same run"),
         Row::new("generator late in sending", report.quantiles("sent_late", QUANTILES)?, of_generator),
     ])
@@ -38,12 +38,16 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Row>> {
 /// # Errors
 /// As [`Load::run`], and when not every message came to its receiver once.
 pub(super) fn run(bench: &Bench, target: &[OsString]) -> Result<Report> {
-    let (seconds, warm_up_s) = (bench.size(60, 4), bench.size(5, 1));
-    let length = format!("--seconds {seconds} --warm-up-s {warm_up_s}");
-    let load = format!("chat --rate {RATE} --streams {STREAMS} --text-bytes 200 --groups 2 {length}");
-    let report = Load::run(bench, target, &load)?;
+    let report = Load::run(bench, target, &scenario(bench, RATE))?;
     report.ensure_delivered()?;
     Ok(report)
+}
+
+/// What the generator is told to make it, with so many messages a second.
+pub(super) fn scenario(bench: &Bench, rate: u32) -> String {
+    let (seconds, warm_up_s) = (bench.size(60, 4), bench.size(5, 1));
+    let length = format!("--seconds {seconds} --warm-up-s {warm_up_s}");
+    format!("chat --rate {rate} --streams {STREAMS} --text-bytes 200 --groups 2 {length}")
 }
 
 /// From a message's time until the receiver had it.
@@ -66,10 +70,10 @@ pub(super) fn acknowledged(report: &Report) -> Result<String> {
 ///
 /// # Errors
 /// When the report lacks something of it.
-pub(super) fn how(report: &Report) -> Result<String> {
+pub(super) fn how(report: &Report, rate: u32) -> Result<String> {
     Ok(format!(
         "p50 / p99 / p99.9 / max at {} a second, {} messages among {} pairs, both with a stream; {}",
-        thousands(RATE.into()),
+        thousands(rate.into()),
         thousands(report.timed("arrived")?),
         STREAMS / 2,
         report.cores()?

@@ -57,7 +57,7 @@ impl<T> Looks<T> {
     }
 
     /// The first and the last one between two moments.
-    fn ends(&self, from_s: f64, until_s: f64) -> Option<[&(f64, T); 2]> {
+    pub(crate) fn ends(&self, from_s: f64, until_s: f64) -> Option<[&(f64, T); 2]> {
         let mut inside = self.0.iter().filter(|(at_s, _)| (from_s..=until_s).contains(at_s));
         let first = inside.next()?;
         Some([first, inside.next_back()?])

@@ -64,10 +64,15 @@ fn acknowledged(bench: &Bench, of: &Loop) -> Result<Row> {
 /// # Errors
 /// As [`Load::run`].
 pub(super) fn run(bench: &Bench, target: &[OsString], flags: &str) -> Result<Report> {
+    Load::run(bench, target, &scenario(bench, flags))
+}
+
+/// What the generator is told to make it.
+pub(super) fn scenario(bench: &Bench, flags: &str) -> String {
     let (seconds, warm_up_s) = (bench.size(20, 3), bench.size(3, 1));
     let length = format!("--seconds {seconds} --warm-up-s {warm_up_s}");
     let all = "--text-bytes 200 --groups 2 --conversations 1";
-    Load::run(bench, target, &format!("chat --closed-loop --streams {ACCOUNTS} {all} {length} {flags}"))
+    format!("chat --closed-loop --streams {ACCOUNTS} {all} {length} {flags}")
 }
 
 /// `15,648 a second`.

@@ -12,6 +12,9 @@ use anyhow::{Context as _, Result, bail};
 /// A server that has not answered by then will not.
 const START_MAX: Duration = Duration::from_secs(10);
 
+/// Between two looks at a server that waits for its database.
+const READY_LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// Above the server's own limit for a drain, 30 s.
 const STOP_MAX: Duration = Duration::from_secs(40);
 
@@ -101,6 +104,33 @@ impl Server {
         Ok(server)
     }
 
+    /// Waits until the server says that it should get traffic: one on a database makes its tables first.
+    ///
+    /// # Errors
+    /// When it ends by itself, or is not ready in time, with what it waits for.
+    pub(crate) fn wait_until_ready(&mut self, within: Duration) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let answer = get(self.admin, "/readyz").unwrap_or_else(|error| error.to_string());
+            if answer.starts_with("HTTP/1.1 200") {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the server ended by itself: {status}");
+            }
+            if began.elapsed() >= within {
+                let reasons = answer.lines().last().unwrap_or_default();
+                bail!("the server is not ready after {within:?}: {reasons}");
+            }
+            std::thread::sleep(READY_LOOK_EVERY);
+        }
+    }
+
+    /// Where clients connect.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The process id.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
@@ -121,9 +151,17 @@ impl Server {
     /// # Errors
     /// When the operator's port does not say.
     pub(crate) fn allocated_bytes(&self) -> Result<u64> {
-        let answer = get(self.admin, "/metrics").context("the operator's port does not answer")?;
-        let value = answer.lines().find_map(|line| line.strip_prefix("godwit_allocator_allocated_bytes "));
+        let metrics = self.metrics()?;
+        let value = metrics.lines().find_map(|line| line.strip_prefix("godwit_allocator_allocated_bytes "));
         value.and_then(|value| value.trim().parse().ok()).context("the server does not say what it allocated")
+    }
+
+    /// `GET /metrics`, as the operator's port answers it.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub(crate) fn metrics(&self) -> Result<String> {
+        get(self.admin, "/metrics").context("the operator's port does not answer")
     }
 
     /// Ends the server with SIGTERM and waits for its drain.

@@ -33,8 +33,8 @@ pub(crate) fn measure(bench: &Bench) -> Result<Vec<Row>> {
     ])
 }
 
-/// `3.1 ms (2.8–9.0)`.
-fn spread(mut times: Vec<Duration>) -> String {
+/// `3.1 ms (2.8–9.0)`: the median and the extremes.
+pub(super) fn spread(mut times: Vec<Duration>) -> String {
     times.sort_unstable();
     let ms = |at: usize| times.get(at).map_or(0.0, |time| time.as_secs_f64() * 1e3);
     format!("{:.1} ms ({:.1}–{:.1})", ms(times.len() / 2), ms(0), ms(times.len().saturating_sub(1)))

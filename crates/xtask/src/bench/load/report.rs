@@ -158,6 +158,14 @@ impl Report {
         self.phase("settle").map(|(_, seconds)| (seconds * 1e3).ceil() as u64)
     }
 
+    /// The begin of the time that counts, in seconds from the start.
+    ///
+    /// # Errors
+    /// When the run did not come that far.
+    pub(crate) fn begin_s(&self) -> Result<f64> {
+        self.phase("run").map(|(at_s, _)| at_s)
+    }
+
     /// The end of the time that counts, in seconds from the start.
     ///
     /// # Errors
@@ -334,7 +342,7 @@ mod tests {
     fn phases_have_their_times() {
         let report = report();
         assert_eq!(report.seconds().unwrap(), 10.0);
-        assert_eq!(report.end_s().unwrap(), 14.0);
+        assert_eq!([report.begin_s().unwrap(), report.end_s().unwrap()], [4.0, 14.0]);
         assert_eq!(report.settled_ms().unwrap(), 193);
         assert_eq!((report.counted("messages_acknowledged"), report.counted("gaps")), (20, 0));
         assert!(report.phase("nothing").is_err());
