@@ -59,7 +59,12 @@ fn over_tls(ring: &Ring) -> TlsConnection {
     let mut roots = rustls::RootCertStore::empty();
     let root = CertificateDer::from_pem_file(ring.ca_file()).expect("a certificate");
     roots.add(root).expect("a root");
-    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions that ring has")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     let name = ServerName::from(ring.address().ip());
     let session = rustls::ClientConnection::new(Arc::new(config), name).expect("a session");
     let stream = TcpStream::connect(ring.address()).expect("a connection");

@@ -9,7 +9,7 @@ use godwit_servers::cql;
 use godwit_servers::environment::{self, CqlServer};
 use godwit_testkit::client::{message, messages_path};
 use godwit_testkit::server::keyspace;
-use godwit_testkit::{Client, Launch, Server, within};
+use godwit_testkit::{Client, Launch, within};
 use serde_json::json;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_godwit");

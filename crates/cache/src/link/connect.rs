@@ -27,6 +27,7 @@ impl Connection {
     /// Connects; bounded by [`CONNECT`]. Boxed: the type of what is inside is too deep for the compiler
     /// to carry it into every future that may connect.
     pub(super) fn open(options: &Options) -> BoxFuture<'_, RedisResult<Self>> {
+        name_tls_provider();
         let opened = async {
             match &options.servers {
                 Servers::Cluster(_) => cluster(options).await.map(Self::Cluster),
@@ -57,6 +58,12 @@ pub(super) fn is_refusal(error: &RedisError) -> bool {
         || ["WRONGPASS", "NOAUTH", "authentication failed", "AuthenticationFailed"]
             .iter()
             .any(|word| text().contains(word))
+}
+
+/// The client asks the process for its TLS provider, and panics where two are compiled in and none is named.
+fn name_tls_provider() {
+    // An error says that one was named before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 fn config() -> AsyncConnectionConfig {
