@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use godwit_core::recover::{self, RowHead, TAIL_ROWS};
+use godwit_core::recover::{self, Known, RowHead, TAIL_ROWS, Tail};
 use godwit_store::memory::{Fate, Memory, SwapFate};
 use godwit_store::{Answer, Error, LeaseStore, Mutation, Ownership, Session, Store, Written};
 use godwit_types::{LogId, NodeId, Position, Stamp};
@@ -183,10 +183,16 @@ impl Owner {
             return;
         }
         let heads: Vec<_> = rows.iter().map(head).collect();
-        let tail = match recover::tail(&heads, first) {
-            Ok(found) => found.position,
-            Err(hole) => {
-                turn.said.push(Said::Hole(hole.to_string()));
+        let known = Known {
+            summarised: first.saturating_sub(1),
+            held_from: first,
+            expires: false,
+            unclean_base: tenure.unclean_base,
+        };
+        let Tail { position: tail, settle, .. } = match recover::tail(&heads, known) {
+            Ok(found) => found,
+            Err(broken) => {
+                turn.said.push(Said::Hole(broken.to_string()));
                 self.phase = Phase::Gone;
                 return;
             }
@@ -196,14 +202,14 @@ impl Owner {
         let messages = kept.iter().filter(|written| written.row.key != 0);
         let messages = messages.map(|written| (written.row.key, written.row.position)).collect();
         let recovered = Recovered { tail, messages };
-        let Some(stable) = settles_above(kept.last(), tenure.unclean_base) else {
+        let Some(settle) = settle else {
             self.phase = Phase::Guarding(recovered, None);
             return;
         };
         let mut rows = kept;
-        rows.retain(|written| written.row.position.n > stable && rules.on(Rule::SettleRewrite));
+        rows.retain(|written| written.row.position.n > settle.above && rules.on(Rule::SettleRewrite));
         let batch = if rules.on(Rule::SettleDelete) {
-            vec![Mutation::Settle { log, tail: tail.n, rows }]
+            vec![Mutation::Settle { log, tail: settle.tail, rows }]
         } else {
             let again = |written: Written| Mutation::Append { log: log.clone(), row: written.row };
             rows.into_iter().map(again).collect()
@@ -245,17 +251,8 @@ impl Owner {
     }
 }
 
-/// Whether the end of a log must be made sure, by its last row: it must unless an owner since the last crash has
-/// written that. The number says above which rows are written again: those up to it were known committed.
-fn settles_above(last: Option<&Written>, unclean_base: Stamp) -> Option<u64> {
-    match last {
-        Some(last) => (last.stamp < unclean_base).then_some(last.row.stable),
-        None => Some(0),
-    }
-}
-
 fn head(written: &Written) -> RowHead {
-    RowHead { position: written.row.position, stable: written.row.stable }
+    RowHead { position: written.row.position, stable: written.row.stable, stamp: written.stamp }
 }
 
 /// The guard's look at the own session; `None` when there is no answer.
