@@ -1,10 +1,11 @@
 //! Nodes with a Redis beside them: what they share, and what becomes of it when Redis goes.
 #![allow(clippy::unwrap_used)] // An unwrap that fails is a test that fails.
 
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use godwit_servers::environment;
+use godwit_servers::redis::{self, Temporary};
 use godwit_testkit::{Client, Launch, Server, StreamOptions};
 use serde_json::{Value, json};
 
@@ -12,57 +13,31 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_godwit");
 /// Reconnecting takes up to 5 s, a refresh of presence less.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// A `redis-server` on a free port, killed when dropped.
-struct Redis {
-    port: u16,
-    password: Option<&'static str>,
-    child: Child,
+/// A server of the test's own, if this suite may start one.
+fn start_redis(suite: &str, password: Option<&str>) -> Option<Temporary<redis::Server>> {
+    environment::redis(suite)?;
+    let password = password.map(str::to_owned);
+    Some(Temporary::server(redis::Options { password, ..redis::Options::default() }).unwrap())
 }
 
-impl Redis {
-    fn start(password: Option<&'static str>) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self { port, password, child: spawn(port, password) }
-    }
-
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
-    }
-
-    fn kill(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-
-    fn restart(&mut self) {
-        self.kill();
-        self.child = spawn(self.port, self.password);
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
-fn spawn(port: u16, password: Option<&str>) -> Child {
-    let mut command = Command::new("redis-server");
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    if let Some(password) = password {
-        command.args(["--requirepass", password]);
-    }
-    let child = command.stdout(Stdio::null()).spawn().expect("redis-server is installed");
-    let deadline = Instant::now() + PATIENCE;
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "redis-server does not listen");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child
-}
-
-fn node(redis: &Redis) -> Launch {
+fn node(redis: &redis::Server) -> Launch {
     Launch::dev(PROGRAM).env("GODWIT_REDIS__URL", redis.url())
+}
+
+/// Waits until the node's metrics say that Redis serves it, or that it does not.
+async fn until_redis_is(up: bool, server: &Server) {
+    let expected = format!("godwit_redis_up {}", u8::from(up));
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let metrics = server.operator().get("/metrics").await;
+        let text = String::from_utf8(metrics.body.to_vec()).unwrap();
+        let said = text.lines().find(|line| line.starts_with("godwit_redis_up"));
+        if said == Some(&expected) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{said:?} and not {expected}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 async fn presence(of: &str, asked_by: &Client) -> Value {
@@ -102,7 +77,7 @@ async fn granted(clients: &[&Client], requests: usize) -> usize {
 
 #[tokio::test]
 async fn nodes_share_a_limit() {
-    let redis = Redis::start(None);
+    let Some(redis) = start_redis("nodes that share a limit", None) else { return };
     let limited = || {
         let launch = node(&redis).env("GODWIT_LIMITS__REQUESTS_PER_S", 1).env("GODWIT_LIMITS__BURST", 10);
         launch.start()
@@ -121,7 +96,7 @@ async fn nodes_share_a_limit() {
 
 #[tokio::test]
 async fn every_message_of_an_outbox_counts() {
-    let redis = Redis::start(None);
+    let Some(redis) = start_redis("the limit of an outbox", None) else { return };
     let launch = node(&redis).env("GODWIT_LIMITS__MESSAGES_PER_S", 1).env("GODWIT_LIMITS__BURST", 10);
     let server = launch.start();
     let ann = server.client("ann", "phone");
@@ -139,7 +114,7 @@ async fn every_message_of_an_outbox_counts() {
 
 #[tokio::test]
 async fn presence_is_seen_by_all_nodes() {
-    let redis = Redis::start(None);
+    let Some(redis) = start_redis("presence on several nodes", None) else { return };
     let (here, there) = (node(&redis).start(), node(&redis).start());
     // Each node has a store of its own, so each learns that they know each other.
     for server in [&here, &there] {
@@ -176,9 +151,9 @@ async fn a_node_by_itself_knows_its_own() {
     bob.get("/v1/presence").await.expect_problem(400, "invalid_request");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_redis_that_dies_takes_nothing_else_with_it() {
-    let mut redis = Redis::start(None);
+    let Some(mut redis) = start_redis("nodes without their redis", None) else { return };
     let launch = node(&redis).env("GODWIT_LIMITS__REQUESTS_PER_S", 1).env("GODWIT_LIMITS__BURST", 10);
     let server = launch.start();
     server.expect_log("redis is away");
@@ -187,10 +162,11 @@ async fn a_redis_that_dies_takes_nothing_else_with_it() {
     let mut stream = bob.stream(None).await;
     stream.expect("ready").await;
     until_presence("bob", &ann, "online").await;
+    until_redis_is(true, &server).await;
 
-    redis.kill();
+    redis.kill9().unwrap();
+    until_redis_is(false, &server).await;
     // The bucket that Redis kept is gone with it: the node counts anew, for itself.
-    tokio::time::sleep(Duration::from_secs(1)).await;
     let start = Instant::now();
     assert_eq!(presence("bob", &ann).await, json!({"account": "bob", "state": "unknown"}));
     ann.say(&conversation, "k1", "still here").await.expect(201);
@@ -199,7 +175,8 @@ async fn a_redis_that_dies_takes_nothing_else_with_it() {
     let most = 8 + start.elapsed().as_secs() as usize + 1;
     assert!((8..=most).contains(&count), "{count} of at most {most}");
 
-    redis.restart();
+    redis.restart().unwrap();
+    until_redis_is(true, &server).await;
     let other = server.client("bob", "web");
     // Few questions: they are counted too.
     let deadline = Instant::now() + PATIENCE;
@@ -211,12 +188,15 @@ async fn a_redis_that_dies_takes_nothing_else_with_it() {
 
 #[tokio::test]
 async fn a_wrong_password_ends_the_start_with_69() {
-    let redis = Redis::start(Some("right"));
+    let Some(redis) = start_redis("nodes with a password for redis", Some("right")) else { return };
     let data = tempfile::tempdir().unwrap();
     let password = data.path().join("password");
     std::fs::write(&password, "wrong\n").unwrap();
     let launch = || node(&redis).env("GODWIT_REDIS__PASSWORD_FILE", password.display());
     let mut command = Command::new(PROGRAM);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("GODWIT_")) {
+        command.env_remove(name);
+    }
     command.args(["dev", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--data-dir"]);
     command.arg(data.path().join("data")).env("GODWIT_REDIS__URL", redis.url());
     command.env("GODWIT_REDIS__PASSWORD_FILE", &password).env("GODWIT_TELEMETRY__LOG", "off");
