@@ -196,6 +196,8 @@ impl Link {
 
     /// Lends the connection out until a probe finds it dead.
     async fn serve(&self, mut connection: Connection) -> RedisError {
+        // What the connection before this one met says nothing of this one.
+        *self.suspicion.lock() = None;
         *self.connection.write() = Some(connection.clone());
         metrics::up(true);
         self.sessions.fetch_add(1, Ordering::Relaxed);
