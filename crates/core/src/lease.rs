@@ -77,10 +77,11 @@ pub struct Ownership {
 }
 
 impl Ownership {
-    /// Whether that owner cannot write any more, so that the shard is there to be taken. `session` is the
-    /// present one of its node.
+    /// Whether that owner cannot write any more, so that the shard is there to be taken. `session` is one of its
+    /// node that was read after this was: an owner's session is there before it owns anything, so an older
+    /// read would take a run that has just begun for one that is over.
     pub fn is_over(&self, session: Option<&Session>) -> bool {
-        session.is_none_or(|session| !session.is_alive_as(self.incarnation))
+        session.is_some_and(|session| !session.is_alive_as(self.incarnation))
     }
 
     /// The shard in the hands of a node. `session` is the present one of the former owner, which cannot write
@@ -128,7 +129,7 @@ pub struct View<'a> {
     pub incarnation: u64,
     /// The session of the run before this one, as this one found it: its ceiling bounds what that one wrote.
     pub former: Option<&'a Session>,
-    /// The sessions of all other nodes.
+    /// The sessions of other nodes, read after the owners.
     pub sessions: &'a HashMap<NodeId, Session>,
     /// The wall clock.
     pub now: Stamp,
@@ -260,7 +261,7 @@ mod tests {
         assert!(!owned.is_over(Some(&session)));
         assert!(owned.is_over(Some(&session.fence())));
         assert!(owned.is_over(Some(&Session { incarnation: 8, ..session })), "a later run of the node");
-        assert!(owned.is_over(None));
+        assert!(!owned.is_over(None), "who owns has a session; that read was too early");
     }
 
     #[test]

@@ -314,6 +314,14 @@ impl Server {
         began.elapsed()
     }
 
+    /// As [`Server::restart`], and waits only until its operator's port answers.
+    pub fn start_again(&mut self) {
+        self.child = self.launch.spawn(self.address, self.admin, self.data.path(), &self.log);
+        if let Err(why) = wait_until_up(&mut self.child, self.admin) {
+            panic!("the server did not start again: {why}\n{}", self.log.text());
+        }
+    }
+
     /// Runs a second server on the same directory, on other ports, until it ends; its exit code and what it
     /// said. Panics when it does not end.
     pub fn second_on_the_same_directory(&self) -> (Option<i32>, String) {

@@ -102,6 +102,48 @@ async fn a_second_node_stands_by_and_takes_over_what_a_dead_one_had() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_nodes_that_start_at_one_moment_one_has_all() {
+    let Some(database) = database("two nodes that start together") else { return };
+    let keyspace = keyspace("together");
+    let start = |id: &'static str| {
+        let launch = node(&database, &keyspace, id);
+        tokio::task::spawn_blocking(move || launch.begin())
+    };
+    let (mut first, mut second) = tokio::try_join!(start("first"), start("second")).unwrap();
+    // On a busy machine one of them may be back before the other has begun its session anew.
+    first.expect_log("a node was silent for longer than its lease");
+    second.expect_log("a node was silent for longer than its lease");
+    for round in 0..3 {
+        within(TAKEN_OVER_WITHIN, "one node that serves", async {
+            loop {
+                let states = [first.not_ready().await, second.not_ready().await];
+                let serve = states.iter().filter(|state| state.is_none()).count();
+                assert!(serve < 2, "both serve");
+                let stand_by =
+                    |state: &Option<String>| state.as_ref().is_some_and(|why| why.contains("stands by"));
+                if serve == 1 && states.iter().any(stand_by) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        })
+        .await;
+        let serving = if first.not_ready().await.is_none() { &first } else { &second };
+        let conversation = serving.client("ann", "phone").open_direct("bob").await;
+        say_until_answered(&serving.client("ann", "phone"), &conversation, &format!("m{round}")).await;
+        assert_eq!(texts(&serving.client("ann", "phone"), &conversation).await.len(), round + 1);
+        tokio::task::block_in_place(|| {
+            first.kill9();
+            second.kill9();
+            std::thread::scope(|scope| {
+                scope.spawn(|| first.start_again());
+                scope.spawn(|| second.start_again());
+            });
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_was_frozen_says_nothing_that_is_not_so() {
     let Some(database) = database("a frozen owner") else { return };
     let keyspace = keyspace("frozen");

@@ -175,10 +175,17 @@ impl<'a> Run<'a> {
     /// have shards.
     async fn look(&self, watch: &mut Watch) -> Result<BTreeSet<NodeId>, LookError> {
         let sessions = self.sessions(watch).await?;
+        // Whoever has the first group takes the others: of two nodes that start at one moment, neither is left
+        // with half of the shards.
+        let (mut others, mut new) = self.group(0, &sessions).await?;
+        if !others.is_empty() {
+            self.node.adopt(new);
+            return Ok(others);
+        }
         let last = group_of(ShardId(self.leased.shard_count() - 1));
         let mut groups =
-            stream::iter(0..=last).map(|group| self.group(group, &sessions)).buffer_unordered(GROUPS_AT_ONCE);
-        let (mut others, mut new, mut failed) = (BTreeSet::new(), Vec::new(), None);
+            stream::iter(1..=last).map(|group| self.group(group, &sessions)).buffer_unordered(GROUPS_AT_ONCE);
+        let mut failed = None;
         while let Some(found) = groups.next().await {
             match found {
                 Ok((alive, taken)) => {
@@ -218,21 +225,15 @@ impl<'a> Run<'a> {
         group: u16,
         sessions: &HashMap<NodeId, Session>,
     ) -> Result<(BTreeSet<NodeId>, Vec<ShardId>), LookError> {
-        let view = View {
-            node: &self.leased.node,
-            incarnation: self.incarnation,
-            former: self.former.as_ref(),
-            sessions,
-            now: now(),
-        };
         let shards = || shards_of(group, self.leased.shard_count());
-        // A plain read is enough while nothing changes; what is to change rests on one that finishes what others
-        // have begun.
+        // A plain read is enough while nothing changes. What is to change rests on one that finishes what others
+        // have begun, and on the sessions of the owners that it shows, read after it.
         let owners = self.leased.leases.glance_owners(group).await?;
-        let mut plan = view.plan(shards(), &owners);
+        let mut plan = self.plan(shards(), &owners, sessions);
         if !plan.take.is_empty() || self.differs(shards(), &plan) {
             let owners = self.leased.leases.owners(group).await?;
-            plan = view.plan(shards(), &owners);
+            let sessions = self.sessions_of(&owners).await?;
+            plan = self.plan(shards(), &owners, &sessions);
         }
         let mut mine: HashMap<ShardId, Ownership> = plan.mine.into_iter().collect();
         if !plan.take.is_empty() {
@@ -270,6 +271,31 @@ impl<'a> Run<'a> {
             self.leased.take(*shard, owner);
         }
         Ok((plan.others, new.into_iter().map(|(shard, _)| shard).collect()))
+    }
+
+    fn plan(
+        &self,
+        shards: impl Iterator<Item = ShardId>,
+        owners: &[(ShardId, Ownership)],
+        sessions: &HashMap<NodeId, Session>,
+    ) -> Plan {
+        let (node, former) = (&self.leased.node, self.former.as_ref());
+        View { node, incarnation: self.incarnation, former, sessions, now: now() }.plan(shards, owners)
+    }
+
+    /// The sessions of these owners' nodes.
+    async fn sessions_of(
+        &self,
+        owners: &[(ShardId, Ownership)],
+    ) -> Result<HashMap<NodeId, Session>, LookError> {
+        let nodes: BTreeSet<_> = owners.iter().map(|(_, owner)| &owner.node).collect();
+        let mut sessions = HashMap::new();
+        for node in nodes {
+            if let Some(session) = self.leased.leases.session(node).await? {
+                sessions.insert(node.clone(), session);
+            }
+        }
+        Ok(sessions)
     }
 
     /// Whether other shards are this run's than it holds.
@@ -332,7 +358,7 @@ async fn pause(leased: &Leased, error: &Error) -> Result<(), Over> {
     if matches!(error, Error::Closed) {
         return Err(Over::Closed);
     }
-    leased.is_cut_off(error);
+    leased.not_answered(error);
     tokio::time::sleep(REPEAT_PAUSE).await;
     Ok(())
 }

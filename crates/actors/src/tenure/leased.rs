@@ -126,9 +126,10 @@ impl Leased {
         }
     }
 
-    /// The database does not answer. Said once, however often it is tried.
-    pub(super) fn is_cut_off(&self, error: &Error) {
-        if self.note(Some("the database does not answer".to_owned())) {
+    /// The database did not answer. While the session is good that is nobody's business: a node that is slow
+    /// now and then still serves. After that it is said once, however often it is tried.
+    pub(super) fn not_answered(&self, error: &Error) {
+        if !self.is_valid() && self.note(Some("the database does not answer".to_owned())) {
             tracing::warn!(%error, "waiting: the database does not answer");
         }
     }
