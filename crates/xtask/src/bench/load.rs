@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use super::{Bench, process};
 use crate::command;
 
+use report::BUSY;
 pub(crate) use report::{Memory, Report, When, Whose};
 
 /// Between two looks at the machine; the generator looks at processes as often.
@@ -128,10 +129,25 @@ impl Load {
     /// # Errors
     /// When there is none, and when anything went wrong on the way: a figure is given for a whole load
     /// or not at all.
-    pub(crate) fn finish(mut self) -> Result<Report> {
-        let report = Report::read(&self.directory.path().join(REPORT), std::mem::take(&mut self.busy))?;
-        report.ensure_clean()?;
+    pub(crate) fn finish(self) -> Result<Report> {
+        let report = self.read()?;
+        report.ensure_clean(&[])?;
         Ok(report)
+    }
+
+    /// As [`Load::finish`], but requests may have been answered 503 and sent again: see
+    /// [`Report::answered_busy`], which belongs to the figures then.
+    ///
+    /// # Errors
+    /// When there is no report, and when anything else went wrong.
+    pub(crate) fn finish_though_busy(self) -> Result<Report> {
+        let report = self.read()?;
+        report.ensure_clean(&[BUSY])?;
+        Ok(report)
+    }
+
+    fn read(mut self) -> Result<Report> {
+        Report::read(&self.directory.path().join(REPORT), std::mem::take(&mut self.busy))
     }
 }
 

@@ -72,7 +72,7 @@ fn resumes(
     // goes on after what it found, until all is there.
     away.resume(|count, _| count == away.messages)?;
     settle()?;
-    let runs = bench.size(RUNS, 2);
+    let runs = bench.size(RUNS, 3);
     let times: Vec<Times> =
         (0..runs).map(|_| away.resume(|_, event| event == "caught_up")).collect::<Result<_>>()?;
     Ok(rows(name, away.messages, &times))
@@ -89,7 +89,7 @@ fn rows(name: &str, events: u64, times: &[Times]) -> Vec<Row> {
         "median (min–max) of {} resumes by `Last-Event-ID`, from before the connection is opened; one stream \
          over HTTP/1.1, 200 bytes of text, the inbox in {} partitions of {}",
         times.len(),
-        // The event that it resumes after is in the first one.
+        // Numbers begin at 1, which is the event that it resumes after.
         (events + 1) / PARTITION + 1,
         thousands(PARTITION)
     );

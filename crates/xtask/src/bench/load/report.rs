@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use super::Looks;
 
+/// What the generator calls an answer that asks it to come back later.
+pub(super) const BUSY: &str = "busy";
+
 /// What the generator reported, and what was seen of the machine meanwhile.
 pub(crate) struct Report {
     json: Value,
@@ -71,14 +74,14 @@ impl Report {
         Ok(Report { json, busy })
     }
 
-    /// Whether the load was made as it was asked for, whole and without an error.
+    /// Whether the load was made as it was asked for, whole and without an error but of these kinds.
     ///
     /// # Errors
     /// What went wrong, in the generator's words.
-    pub(super) fn ensure_clean(&self) -> Result<()> {
+    pub(super) fn ensure_clean(&self, but: &[&str]) -> Result<()> {
         let errors = self.json.pointer("/all/errors").and_then(Value::as_object);
         let errors = errors.context("the report has no errors, not even none")?;
-        if let Some((kind, failures)) = errors.iter().next() {
+        if let Some((kind, failures)) = errors.iter().find(|(kind, _)| !but.contains(&kind.as_str())) {
             anyhow::bail!(
                 "the load met errors: {} {kind}, the first one: {}",
                 failures["count"],
@@ -87,6 +90,11 @@ impl Report {
         }
         ensure!(self.json["interrupted"] == false, "the load was interrupted");
         Ok(())
+    }
+
+    /// Requests that were answered 503 or 429 from the start to the end, and sent again.
+    pub(crate) fn answered_busy(&self) -> u64 {
+        self.json["all"]["errors"][BUSY]["count"].as_u64().unwrap_or(0)
     }
 
     /// How often something happened in the time that counts.
@@ -320,12 +328,22 @@ mod tests {
     #[test]
     fn a_load_with_an_error_has_no_figures() {
         let mut report = report();
-        report.ensure_clean().unwrap();
+        report.ensure_clean(&[]).unwrap();
         report.json["all"]["errors"] = json!({"refused": {"count": 3, "first": "401: bad token"}});
-        let error = report.ensure_clean().unwrap_err().to_string();
+        let error = report.ensure_clean(&[BUSY]).unwrap_err().to_string();
         assert!(error.contains("3 refused") && error.contains("401: bad token"), "{error}");
         report.json["all"] = Value::Null;
-        assert!(report.ensure_clean().is_err());
+        assert!(report.ensure_clean(&[]).is_err());
+    }
+
+    #[test]
+    fn a_load_that_was_asked_to_wait_is_clean_only_where_that_is_told() {
+        let mut report = report();
+        assert_eq!(report.answered_busy(), 0);
+        report.json["all"]["errors"] = json!({"busy": {"count": 7, "first": "503"}});
+        assert!(report.ensure_clean(&[]).is_err());
+        report.ensure_clean(&[BUSY]).unwrap();
+        assert_eq!(report.answered_busy(), 7);
     }
 
     #[test]
