@@ -81,7 +81,12 @@ fn times(bench: &Bench, database: &mut Database) -> Result<Vec<Row>> {
     let (report, cost) = observed(bench, database, &latency::scenario(bench, RATE))?;
     report.ensure_delivered()?;
     let name = database.name();
-    let how = format!("{}; replication {}; {SHARED}", latency::how(&report, RATE)?, database.replication());
+    let how = format!(
+        "{}; replication {}; {}; {SHARED}",
+        latency::how(&report, RATE)?,
+        database.replication(),
+        busy(&report)
+    );
     let arrived = format!("{name}: POST until the event is on the receiver's stream");
     let answered = format!("{name}: POST until its 201");
     Ok(vec![
