@@ -182,6 +182,7 @@ impl<'a> Run<'a> {
             self.node.adopt(new);
             return Ok(others);
         }
+        debug_assert!(self.leased.owned(ShardId(0)).is_some(), "a group is another's, or is taken");
         let last = group_of(ShardId(self.leased.shard_count() - 1));
         let mut groups =
             stream::iter(1..=last).map(|group| self.group(group, &sessions)).buffer_unordered(GROUPS_AT_ONCE);
@@ -230,19 +231,22 @@ impl<'a> Run<'a> {
         // have begun, and on the sessions of the owners that it shows, read after it.
         let owners = self.leased.leases.glance_owners(group).await?;
         let mut plan = self.plan(shards(), &owners, sessions);
-        if !plan.take.is_empty() || self.differs(shards(), &plan) {
+        while !plan.take.is_empty() || self.differs(shards(), &plan) {
             let owners = self.leased.leases.owners(group).await?;
             let sessions = self.sessions_of(&owners).await?;
             plan = self.plan(shards(), &owners, &sessions);
-        }
-        let mut mine: HashMap<ShardId, Ownership> = plan.mine.into_iter().collect();
-        if !plan.take.is_empty() {
-            self.make_room(plan.take.iter().map(|(_, _, new)| new.base).max()).await?;
-            // Refused, or not known: the next look tells whose they are.
-            if self.leased.leases.swap_owners(group, plan.take.clone()).await? == Swap::Applied {
-                mine.extend(plan.take.into_iter().map(|(shard, _, new)| (shard, new)));
+            if plan.take.is_empty() {
+                break;
             }
+            self.make_room(plan.take.iter().map(|(_, _, new)| new.base).max()).await?;
+            if self.leased.leases.swap_owners(group, plan.take.clone()).await? == Swap::Applied {
+                let taken = std::mem::take(&mut plan.take).into_iter();
+                plan.mine.extend(taken.map(|(shard, _, new)| (shard, new)));
+                break;
+            }
+            // Somebody was quicker: whose they are now is read again.
         }
+        let mine: HashMap<ShardId, Ownership> = plan.mine.into_iter().collect();
         let mut lost = Vec::new();
         let mut new = Vec::new();
         for shard in shards() {
