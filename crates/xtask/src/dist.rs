@@ -13,8 +13,9 @@ use anyhow::{Context as _, Result, bail};
 use crate::command;
 use crate::tools::{self, Tool};
 
-/// The program may not grow beyond this unnoticed: it is pulled on every node's start.
-const PROGRAM_BYTES_MAX: u64 = 18_000_000;
+/// The program may not grow beyond this unnoticed: it is pulled on every node's start. It was
+/// 15 MB before the drivers of the database and of Redis came, and 18 MB is where it should be again.
+const PROGRAM_BYTES_MAX: u64 = 25_000_000;
 
 /// What `dist` made.
 pub(crate) struct Dist {
