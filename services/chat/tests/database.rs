@@ -147,12 +147,14 @@ async fn of_two_nodes_that_start_at_one_moment_one_has_all() {
 async fn an_owner_that_was_frozen_says_nothing_that_is_not_so() {
     let Some(database) = database("a frozen owner") else { return };
     let keyspace = keyspace("frozen");
-    let first = node(&database, &keyspace, "first").start();
+    // Longer than a busy machine keeps a node from its renewal: the second one is to stay the owner.
+    let patient = |id| node(&database, &keyspace, id).env("GODWIT_CLUSTER__LEASE_MS", 4_000);
+    let first = patient("first").start();
     first.expect_log("the session was fenced");
     let ann = first.client("ann", "phone");
     let conversation = ann.open_direct("bob").await;
     ann.say(&conversation, "m1", "hello").await.expect(201);
-    let second = node(&database, &keyspace, "second").begin();
+    let second = patient("second").begin();
     second.expect_log("a node was silent for longer than its lease");
 
     first.pause();
@@ -168,9 +170,10 @@ async fn an_owner_that_was_frozen_says_nothing_that_is_not_so() {
     if let Ok(answer) = late.await.unwrap() {
         assert_eq!(answer.status, 503, "{answer:?}");
     }
-    // What it looks up is not what was, either.
+    // What it looks up is not what was, either. Should it own the log again by then, it has all.
     let looked = ann.get(&messages_path(&conversation)).await;
-    assert_eq!(looked.status, 503, "{looked:?}");
+    let has_all = looked.status == 200 && looked.json()["messages"].as_array().unwrap().len() >= 2;
+    assert!(looked.status == 503 || has_all, "{looked:?}");
     assert_eq!(texts(&elsewhere, &conversation).await, ["m1", "m2"]);
     within(TAKEN_OVER_WITHIN, "the first node to stand by", async {
         while !first.not_ready().await.is_some_and(|reason| reason.contains("node second has the shards")) {
