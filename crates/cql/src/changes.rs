@@ -57,7 +57,6 @@ pub(crate) enum Value {
     /// `tinyint`
     Tiny(i8),
     /// `blob`
-    /// `blob`
     Blob(Bytes),
     /// `boolean`
     Flag(bool),

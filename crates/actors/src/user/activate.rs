@@ -22,8 +22,10 @@ pub(super) async fn inbox(
 ) -> Result<Inbox, ActorProcessingErr> {
     let log = LogId::Inbox(account.clone());
     node.appends.quiet(&log).await;
-    let (summary, memberships, devices) = tokio::try_join!(
-        node.read(owned, || node.store.summary(&log)),
+    // The summary first: it is written after the memberships, so what is read after it knows no less. The other way
+    // round, the last writes of a former owner could land in between.
+    let summary = node.read(owned, || node.store.summary(&log)).await?;
+    let (memberships, devices) = tokio::try_join!(
         node.read(owned, || node.store.memberships(account)),
         node.read(owned, || node.store.devices(account)),
     )?;
